@@ -1,0 +1,69 @@
+# Everything is set up by the word that needs it; Python 3.11 or newer, git and make are enough.
+PYTHON ?= python3
+BIN := .venv/bin
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+
+MANAGERS := pipenv poetry pdm
+SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -path '*_cache/*') copier.yml pyproject.toml README.md
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-quick test-latest check format lock bench-reload clean
+
+help: ## Show these words
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+demo: $(BIN)/asgi-quickstart ## Write ./demo with the defaults, and serve it with hot reload on http://127.0.0.1:8000
+	@if [ -e demo ]; then echo "Serving ./demo as it is"; $(MAKE) --no-print-directory -C demo dev; \
+	else $(BIN)/asgi-quickstart new demo --yes --run; fi
+
+test: $(BIN)/asgi-quickstart $(MANAGERS:%=.cache/managers/%) check ## Pass all tests
+	$(PYTEST) -n 2 --dist worksteal
+
+test-quick: $(BIN)/asgi-quickstart check ## Pass the tests that need no installation, within a minute
+	$(PYTEST) -n 2 --dist worksteal -m "not slow"
+
+test-latest: ## Pass all tests with today's releases instead of the locked ones
+	$(MAKE) test LATEST=1
+
+check: $(BIN)/asgi-quickstart ## Check format, lint and types
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+	cd template && ../$(BIN)/ruff format --check . && ../$(BIN)/ruff check . && ../$(BIN)/mypy .
+
+format: $(BIN)/asgi-quickstart ## Format the code
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+	cd template && ../$(BIN)/ruff format . && ../$(BIN)/ruff check --fix .
+
+# The environment: the locked tools, and the wheel of this project built from the files as they are now.
+$(BIN)/uv: requirements/uv.txt
+	@echo "Setting up .venv"
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+
+$(BIN)/ready: requirements/dev.txt | $(BIN)/uv
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	touch $@
+
+$(BIN)/asgi-quickstart: $(BIN)/ready $(SOURCES)
+	@echo "Building the wheel and installing it"
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist --clear
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --reinstall --no-index dist/*.whl
+	touch $@
+
+# The managers that are not ours, each in an environment of its own.
+.cache/managers/%: requirements/%.txt | $(BIN)/uv
+	@echo "Setting up $*"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
+	$(BIN)/uv pip sync --quiet --python $@/bin/python --require-hashes $<
+	touch $@
+
+lock: $(BIN)/uv ## Write requirements/ anew, as of the date in pyproject.toml
+	mkdir -p .cache/template
+	sed 's/<% name %>/template/' template/pyproject.toml > .cache/template/pyproject.toml
+	$(COMPILE) requirements/dev.txt pyproject.toml --group dev \
+		.cache/template/pyproject.toml --group .cache/template/pyproject.toml:dev requirements/build.in
+	for name in uv $(MANAGERS); do echo $$name | $(COMPILE) requirements/$$name.txt - || exit 1; done
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file

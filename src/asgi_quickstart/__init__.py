@@ -1,0 +1,1 @@
+"""A quick start for Python 3 ASGI services."""

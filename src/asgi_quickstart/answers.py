@@ -1,0 +1,34 @@
+"""What the user chose."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .options import options
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One value for each option."""
+
+    values: Mapping[str, str]
+
+    @classmethod
+    def complete(cls, given: Mapping[str, str]) -> "Answers":
+        """The given values, and the default of every other option."""
+        return cls({option.name: given.get(option.name, option.default) for option in options()})
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name]
+
+    def flags(self) -> list[str]:
+        """The flags that give the same answers again."""
+        return [f"--{name}={value}" for name, value in self.values.items()]
+
+
+def name_from(path: Path) -> str:
+    """A project name made from a folder's: `Mein Dienst` gives `mein-dienst`; empty if nothing is left of it."""
+    ascii_only = unicodedata.normalize("NFKD", path.resolve().name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9._]+", "-", ascii_only.lower()).strip("-._")

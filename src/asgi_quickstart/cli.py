@@ -1,0 +1,139 @@
+"""The command `asgi-quickstart`."""
+
+import difflib
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from . import rendering, wizard
+from .answers import Answers, name_from
+from .errors import Error, UsageError
+from .managers import Manager, environment
+from .options import document, options
+
+
+def main() -> NoReturn:
+    """Run the command; what a user can cause ends in one line and status 2 (usage), 1 (failure) or 130 (Ctrl-C)."""
+    try:
+        command(standalone_mode=False)
+    except Error as error:
+        stop(str(error), error.exit_status)
+    except click.ClickException as error:
+        stop(error.format_message().replace("\n", " "), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        stop("stopped", 130)
+    sys.exit(0)
+
+
+def stop(message: str, status: int) -> NoReturn:
+    """Say why on standard error, and exit."""
+    click.echo(f"asgi-quickstart: {message}", err=True)
+    sys.exit(status)
+
+
+class Nearest(click.Choice[str]):
+    """A choice that names the nearest valid one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in self.choices:
+            return str(value)
+        near = difflib.get_close_matches(str(value).lower(), self.choices, n=1, cutoff=0)
+        self.fail(f"{value!r} is not one of {', '.join(self.choices)}; did you mean {near[0]}?", param, ctx)
+
+
+class Verbs(click.Group):
+    """Commands that name the nearest valid one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}; there is: {', '.join(self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Verbs)
+@click.version_option(package_name="asgi-quickstart")
+def command() -> None:
+    """A quick start for Python 3 ASGI services."""
+
+
+def option_flags(function: Callable[..., None]) -> Callable[..., None]:
+    """One flag for each option in `copier.yml`."""
+    for option in reversed(options()):
+        kind = Nearest(list(option.choices)) if option.choices else None
+        text = f"{option.help} (default: {'the name of the folder' if option.name == 'name' else option.default})"
+        function = click.option(f"--{option.name}", type=kind, help=text)(function)
+    return function
+
+
+@command.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@option_flags
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing: take the defaults.")
+@click.option("--force", is_flag=True, help="Write into a folder that is not empty, over the template's files.")
+@click.option("--dry-run", is_flag=True, help="Print the files that would be written, and write none.")
+@click.option("--no-install", is_flag=True, help="Write the files only: lock and install nothing.")
+@click.option("--run", is_flag=True, help="Serve the new service in development mode afterwards.")
+def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run: bool, **flags: str | None) -> None:
+    """Write a service into PATH, lock its dependencies and install them."""
+    if run and no_install:
+        raise UsageError("--run needs what --no-install leaves out: give one of them")
+    rendering.check_target(path, force=force)
+    answers = choose(path, {name: value for name, value in flags.items() if value is not None}, yes=yes)
+    with rendering.rendered(answers) as folder:
+        files = rendering.names(folder)
+        if dry_run:
+            click.echo("\n".join(str(path / file) for file in files))
+            return
+        rendering.write(folder, path)
+    click.echo(f"{len(files)} files written to {path}")
+    try:
+        if not no_install:
+            install(Manager.named(answers["manager"]), path)
+    finally:
+        click.echo(f"\nNext:\n{next_steps(path, no_install)}\n\nThe same again:\n  {again(path, answers)}")
+    if run:
+        serve(path, answers)
+
+
+def choose(path: Path, flags: dict[str, str], *, yes: bool) -> Answers:
+    """The answers: from flags, else from the wizard on a terminal, else the defaults."""
+    name = name_from(path)
+    if not name and "name" not in flags:
+        raise UsageError(f"no project name can be made from {path.name!r}: give one with --name")
+    if not yes and sys.stdin.isatty() and sys.stdout.isatty():
+        flags = wizard.ask(flags, {"name": name})
+    return Answers.complete({"name": name} | flags)
+
+
+def install(manager: Manager, path: Path) -> None:
+    """Lock and install with the manager, showing that it is at work."""
+    from rich.console import Console
+
+    console = Console()
+    for verb, words in (("Locking", manager.lock), ("Installing", manager.install)):
+        click.echo(f"{verb}: {words}")
+        with console.status("") as status:
+            manager.run(words, path, lambda line, status=status: status.update(line[: console.width - 4]))  # type: ignore[misc]
+
+
+def next_steps(path: Path, no_install: bool) -> str:
+    """The next three commands to type."""
+    return "\n".join(f"  {step}" for step in (f"cd {shlex.quote(str(path))}", "make dev", "make test"))
+
+
+def again(path: Path, answers: Answers) -> str:
+    """The one-line command that repeats the choices."""
+    return shlex.join(["asgi-quickstart", "new", str(path), *answers.flags()])
+
+
+def serve(path: Path, answers: Answers) -> NoReturn:
+    """Become the service in development mode."""
+    words = shlex.split(document()["servers"]["default"][answers["server"]]["dev"])
+    os.chdir(path)
+    program = Path(".venv/bin", words[0])
+    os.execve(program, [str(program), *words[1:]], environment() | {"ENVIRONMENT": "development"})

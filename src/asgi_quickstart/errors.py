@@ -1,0 +1,17 @@
+"""What a user can cause, as one line each.
+
+Error (exit status 1)
+`- UsageError (exit status 2)
+"""
+
+
+class Error(Exception):
+    """A failure: the message says what, where, and what to do."""
+
+    exit_status = 1
+
+
+class UsageError(Error):
+    """The command was asked for something it cannot do."""
+
+    exit_status = 2

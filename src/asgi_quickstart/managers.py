@@ -1,0 +1,69 @@
+"""The package managers: records in `copier.yml`, run here with the words that the service's Makefile has."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import Error
+from .options import document
+
+
+@dataclass(frozen=True)
+class Manager:
+    """What one package manager is called and told; each command is a line for the shell."""
+
+    name: str
+    program: str
+    get: str
+    lock: str
+    install: str
+
+    @classmethod
+    def named(cls, name: str) -> "Manager":
+        """The record of a manager."""
+        record = document()["managers"]["default"][name]
+        return cls(name, *(record[key] for key in ("program", "get", "lock", "install")))
+
+    def run(self, command: str, folder: Path, on_line: Callable[[str], None]) -> None:
+        """Run one of this manager's commands in a folder, each line of its output given to `on_line`.
+
+        Raises Error with the output when the command fails, or when the manager is not installed.
+        """
+        if not shutil.which(self.program, path=environment()["PATH"]):
+            raise Error(f"{self.name} is not installed: {self.get}")
+        last = deque[str](maxlen=200)
+        with subprocess.Popen(
+            command,
+            shell=True,
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            assert process.stdout
+            try:
+                for line in process.stdout:
+                    last.append(line)
+                    on_line(line.strip())
+            except BaseException:
+                os.killpg(process.pid, signal.SIGTERM)
+                raise
+        if process.returncode:
+            raise Error(f"{''.join(last)}`{command}` failed in {folder} with status {process.returncode}")
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, without the virtual environment it runs in, and with the programs beside it."""
+    own = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL")}
+    own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own.get("PATH", os.defpath)])
+    return own

@@ -1,0 +1,61 @@
+"""The one call into copier: answers in, files out."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .answers import Answers
+from .errors import Error, UsageError
+from .options import TEMPLATE
+
+
+@contextmanager
+def rendered(answers: Answers) -> Iterator[Path]:
+    """A temporary folder with the service's files."""
+    import copier  # slow to import: only when something is rendered
+    from copier.errors import CopierError
+
+    with tempfile.TemporaryDirectory(prefix="asgi-quickstart-") as folder:
+        try:
+            copier.run_copy(
+                str(TEMPLATE), folder, data=dict(answers.values), defaults=True, quiet=True, overwrite=True
+            )
+        except (CopierError, ValueError) as error:
+            raise UsageError(str(error)) from error
+        yield Path(folder)
+
+
+def names(folder: Path) -> list[Path]:
+    """Every file below a folder, relative to it, sorted."""
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Refuse a path that is not a folder, or a folder that is not empty."""
+    if path.is_symlink() and not path.exists():
+        raise UsageError(f"{path} is a link to nothing: name another path")
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file: name a new or an empty folder")
+    if path.is_dir() and not force:
+        try:
+            filled = next(path.iterdir(), None) is not None
+        except OSError as error:
+            raise Error(f"{path} cannot be read: {error.strerror}") from error
+        if filled:
+            raise UsageError(f"{path} is not empty: name another folder, or let --force overwrite the template's files")
+
+
+def write(source: Path, path: Path) -> None:
+    """Put the files of `source` into `path`; whatever else is there stays as it is."""
+    for name in names(source):
+        target = path / name
+        if target.is_symlink() or target.is_dir():
+            raise UsageError(f"{target} is in the way and is not a plain file: move it")
+    try:
+        for name in names(source):
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, path / name)
+    except OSError as error:
+        raise Error(f"{error.filename} cannot be written: {error.strerror}") from error

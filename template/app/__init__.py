@@ -1,0 +1,1 @@
+"""Your room: what this service does."""

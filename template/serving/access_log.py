@@ -1,0 +1,50 @@
+"""One line a request in the log: what was asked and answered, how long it took, by whom."""
+
+import logging
+from time import perf_counter
+from urllib.parse import quote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger("access")
+
+
+class AccessLog:
+    """ASGI middleware that logs each HTTP request and WebSocket when it has ended."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        start = perf_counter()
+        status = 500  # what the client gets when the application raises
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            match message["type"]:
+                case "http.response.start" | "websocket.http.response.start":
+                    status = message["status"]
+                case "websocket.accept":
+                    status = 101
+                case "websocket.close" if status != 101:
+                    status = 403
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note_status)
+        finally:
+            seconds = round(perf_counter() - start, 6)
+            method = scope.get("method", "WEBSOCKET")
+            path = quote(scope["path"])  # a line break in it must not begin a new line of the log
+            client = scope["client"][0] if scope.get("client") else None
+            logger.info(
+                "%s %s %d %.1f ms",
+                method,
+                path,
+                status,
+                seconds * 1000,
+                extra={"method": method, "path": path, "status": status, "seconds": seconds, "client": client},
+            )

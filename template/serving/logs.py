@@ -1,0 +1,35 @@
+"""The logs: JSON lines in production, readable ones in development, each with the id of its request."""
+
+from typing import Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+
+# Their loggers are named because some bring handlers of their own, and would log twice.
+SERVERS = ("gunicorn.error", "uvicorn", "uvicorn.error", "hypercorn.error", "_granian")
+
+
+def config(*, development: bool, level: str) -> dict[str, Any]:
+    """For `logging.config.dictConfig`; every server takes it as it is."""
+    handler = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "filters": ["request_id"]}
+    own = {"handlers": ["stdout"], "level": level, "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"request_id": {"()": "asgi_correlation_id.CorrelationIdFilter", "default_value": "-"}},
+        "formatters": {
+            "readable": {
+                "format": "%(asctime)s %(levelname)-7s %(message)s [%(correlation_id)s]",
+                "datefmt": "%H:%M:%S",
+            },
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": "%(levelname)s %(name)s %(message)s %(correlation_id)s",
+                "rename_fields": {"levelname": "level", "name": "logger", "correlation_id": "request_id"},
+                "timestamp": "time",
+                "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
+            },
+        },
+        "handlers": {"stdout": handler | {"formatter": "readable" if development else "json"}},
+        "root": {"handlers": ["stdout"], "level": level},
+        "loggers": {name: own for name in SERVERS} | {"watchfiles": {"level": "WARNING"}},
+    }

@@ -1,0 +1,57 @@
+"""The settings of serving: from the environment, else from `.env`, else these defaults."""
+
+import os
+import sys
+from typing import Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServingSettings(BaseSettings):
+    """How the service listens, stops and logs."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    environment: Literal["production", "development"] = "production"
+    host: str = Field(default_factory=lambda data: "127.0.0.1" if _development(data) else "0.0.0.0")
+    port: int = Field(8000, ge=1, le=65535)
+    web_concurrency: int = Field(default_factory=lambda data: 1 if _development(data) else cpus(), ge=1)
+    drain_seconds: int = Field(25, ge=1)
+    worker_timeout: int = Field(30, ge=1)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def development(self) -> bool:
+        """Documentation on, readable logs, one worker, this machine alone."""
+        return self.environment == "development"
+
+    @property
+    def bind(self) -> str:
+        """The address to listen on, as a server takes it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def _development(data: dict[str, object]) -> bool:
+    return data.get("environment") == "development"
+
+
+def cpus() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(settings: type[Settings]) -> Settings:
+    """Read the settings; a wrong value ends the process with status 3 and a line that names it."""
+    try:
+        return settings()
+    except ValidationError as error:
+        for wrong in error.errors():
+            name = "_".join(map(str, wrong["loc"])).upper()
+            print(f"{name}={wrong['input']!r}: {wrong['msg']}", file=sys.stderr)
+        # gunicorn takes 3 for "cannot start" and gives up; any other status would start the worker again.
+        raise SystemExit(3) from None

@@ -1,0 +1,50 @@
+"""The service in process, and the service under its real server."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+from main import app
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    """Asks the application in this process."""
+    with TestClient(app) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+    """Asks what `make run` has started on a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    log = tmp_path_factory.mktemp("server") / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    client.get("/health/ready").raise_for_status()
+                    break
+                except httpx2.HTTPError:
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        pytest.fail(f"the server did not start:\n{log.read_text()}")
+                    time.sleep(0.05)
+            yield client
+    finally:
+        process.terminate()
+        process.wait(timeout=40)

@@ -1,0 +1,22 @@
+"""gunicorn's settings: `gunicorn main:app -c uvicorn.conf.py`."""
+
+# Imported in the master, so that a new worker has them from the start: add what your application is slow to import.
+import fastapi  # noqa: F401
+import httptools  # noqa: F401
+import uvloop  # noqa: F401
+
+from serving import logs
+from serving.gunicorn import on_starting, post_fork, worker_exit  # noqa: F401
+from serving.settings import ServingSettings, load
+
+settings = load(ServingSettings)
+
+bind = settings.bind
+workers = settings.web_concurrency
+worker_class = "uvicorn_worker.UvicornWorker"
+worker_tmp_dir = "/dev/shm"
+timeout = settings.worker_timeout
+graceful_timeout = settings.drain_seconds + 5
+keepalive = 75  # longer than a load balancer's, which must be the one to close
+control_socket_disable = True
+logconfig_dict = logs.config(development=settings.development, level=settings.log_level)

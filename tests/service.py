@@ -1,0 +1,127 @@
+"""A generated service: written, started, asked, edited, stopped."""
+
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+
+from asgi_quickstart import rendering
+from asgi_quickstart.answers import Answers
+from asgi_quickstart.options import options
+
+T = TypeVar("T")
+BIN = Path(sys.executable).parent
+
+
+def combinations() -> list[dict[str, str]]:
+    """Every combination of the options that have choices."""
+    closed = [option for option in options() if option.choices]
+    values = itertools.product(*(option.choices for option in closed))
+    return [dict(zip((option.name for option in closed), chosen, strict=True)) for chosen in values]
+
+
+def clean_environment() -> dict[str, str]:
+    """What a user's shell would pass on: nothing of the test runner's, and no setting of a service."""
+    ours = {"VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "PYTEST_CURRENT_TEST", "UV_CACHE_DIR"}
+    return {key: value for key, value in os.environ.items() if key not in ours and not key.startswith("COV_")}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def eventually(what: Callable[[], T], seconds: float = 20, message: Callable[[], str] = lambda: "") -> T:
+    """The first true answer of `what`, asked again and again until the deadline; errors of a connection count as no."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if answer := what():
+                return answer
+        except httpx2.TransportError:
+            pass
+        assert time.monotonic() < deadline, f"not within {seconds} s: {message()}"
+        time.sleep(0.01)
+
+
+@dataclass
+class Service:
+    """The folder of a service, and while it is started, how to ask it."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return (self.folder.parent / f"{self.folder.name}.log").read_text()
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Save a file with a change, as an editor does."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} has no {old!r}"
+        path.write_text(text.replace(old, new))
+
+    def get(self, path: str = "/", **options: object) -> httpx2.Response:
+        """Ask on a new connection."""
+        return httpx2.get(self.url + path, timeout=10, **options)  # type: ignore[arg-type]
+
+    def says(self, text: str) -> Callable[[], bool]:
+        return lambda: text in self.get().text
+
+    @contextmanager
+    def started(self, *words: str, **environment: str) -> Iterator["Service"]:
+        """The service, started by `make WORDS` or by a program of its environment, until the first answer."""
+        command = ["make", *words] if words[0] in ("dev", "run") else [f".venv/bin/{words[0]}", *words[1:]]
+        with (self.folder.parent / f"{self.folder.name}.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=clean_environment() | {"PORT": str(self.port)} | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            eventually(lambda: self.get("/health/ready").is_success, 30, lambda: self.log)
+            yield self
+        finally:
+            self.process.terminate()
+            try:
+                self.process.wait(40)
+            finally:
+                with suppress(ProcessLookupError):  # nothing may outlive the test, whatever it has shown
+                    os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def write_service(folder: Path, **given: str) -> Service:
+    """A service on the shared environment, which has the dependencies of every option."""
+    folder.mkdir(parents=True)
+    with rendering.rendered(Answers.complete({"name": "service"} | given)) as files:
+        rendering.write(files, folder)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return Service(folder)
+
+
+def copy_service(service: Service, folder: Path) -> Service:
+    shutil.copytree(service.folder, folder, symlinks=True)
+    return Service(folder)
