@@ -42,20 +42,20 @@ $(BIN)/uv: requirements/uv.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 
 $(BIN)/ready: requirements/dev.txt | $(BIN)/uv
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/dev.txt
 	touch $@
 
 $(BIN)/asgi-quickstart: $(BIN)/ready $(SOURCES)
 	@echo "Building the wheel and installing it"
 	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist --clear
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --reinstall --no-index dist/*.whl
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --reinstall --no-index dist/*.whl
 	touch $@
 
 # The managers that are not ours, each in an environment of its own.
 .cache/managers/%: requirements/%.txt | $(BIN)/uv
 	@echo "Setting up $*"
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
-	$(BIN)/uv pip sync --quiet --python $@/bin/python --require-hashes $<
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $@/bin/python --require-hashes $<
 	touch $@
 
 lock: $(BIN)/uv ## Write requirements/ anew, as of the date in pyproject.toml
@@ -63,7 +63,7 @@ lock: $(BIN)/uv ## Write requirements/ anew, as of the date in pyproject.toml
 	sed 's/<% name %>/template/' template/pyproject.toml > .cache/template/pyproject.toml
 	$(COMPILE) requirements/dev.txt pyproject.toml --group dev \
 		.cache/template/pyproject.toml --group .cache/template/pyproject.toml:dev requirements/build.in
-	for name in uv $(MANAGERS); do echo $$name | $(COMPILE) requirements/$$name.txt - || exit 1; done
+	for name in uv $(MANAGERS); do $(COMPILE) requirements/$$name.txt requirements/$$name.in || exit 1; done
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file

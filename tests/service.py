@@ -33,8 +33,8 @@ def combinations() -> list[dict[str, str]]:
 
 def clean_environment() -> dict[str, str]:
     """What a user's shell would pass on: nothing of the test runner's, and no setting of a service."""
-    ours = {"VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "PYTEST_CURRENT_TEST", "UV_CACHE_DIR"}
-    return {key: value for key, value in os.environ.items() if key not in ours and not key.startswith("COV_")}
+    ours = {"VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "UV_CACHE_DIR"}
+    return {key: value for key, value in os.environ.items() if key not in ours and not key.startswith("PYTHON")}
 
 
 def free_port() -> int:

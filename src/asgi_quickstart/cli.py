@@ -91,11 +91,11 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
             return
         rendering.write(folder, path)
     click.echo(f"{len(files)} files written to {path}")
-    try:
-        if not no_install:
-            install(Manager.named(answers["manager"]), path)
-    finally:
-        click.echo(f"\nNext:\n{next_steps(path, no_install)}\n\nThe same again:\n  {again(path, answers)}")
+    if not no_install:
+        install(Manager.named(answers["manager"]), path)
+    steps = [f"cd {shlex.quote(str(path))}", "make lock setup" if no_install else "make test", "make dev"]
+    again = shlex.join(["asgi-quickstart", "new", str(path), *answers.flags()])
+    click.echo("\nNext:\n" + "".join(f"  {step}\n" for step in steps) + f"\nThe same again:\n  {again}")
     if run:
         serve(path, answers)
 
@@ -113,22 +113,13 @@ def choose(path: Path, flags: dict[str, str], *, yes: bool) -> Answers:
 def install(manager: Manager, path: Path) -> None:
     """Lock and install with the manager, showing that it is at work."""
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console()
     for verb, words in (("Locking", manager.lock), ("Installing", manager.install)):
-        click.echo(f"{verb}: {words}")
-        with console.status("") as status:
-            manager.run(words, path, lambda line, status=status: status.update(line[: console.width - 4]))  # type: ignore[misc]
-
-
-def next_steps(path: Path, no_install: bool) -> str:
-    """The next three commands to type."""
-    return "\n".join(f"  {step}" for step in (f"cd {shlex.quote(str(path))}", "make dev", "make test"))
-
-
-def again(path: Path, answers: Answers) -> str:
-    """The one-line command that repeats the choices."""
-    return shlex.join(["asgi-quickstart", "new", str(path), *answers.flags()])
+        with console.status(f"{verb} with {manager.name}") as status:
+            click.echo(f"{verb} with {manager.name}")
+            manager.run(words, path, lambda line: status.update(escape(line[: console.width - 4])))
 
 
 def serve(path: Path, answers: Answers) -> NoReturn:

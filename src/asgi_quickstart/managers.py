@@ -20,7 +20,7 @@ class Manager:
 
     name: str
     program: str
-    get: str
+    obtain: str
     lock: str
     install: str
 
@@ -28,7 +28,7 @@ class Manager:
     def named(cls, name: str) -> "Manager":
         """The record of a manager."""
         record = document()["managers"]["default"][name]
-        return cls(name, *(record[key] for key in ("program", "get", "lock", "install")))
+        return cls(name, *(record[key] for key in ("program", "obtain", "lock", "install")))
 
     def run(self, command: str, folder: Path, on_line: Callable[[str], None]) -> None:
         """Run one of this manager's commands in a folder, each line of its output given to `on_line`.
@@ -36,11 +36,10 @@ class Manager:
         Raises Error with the output when the command fails, or when the manager is not installed.
         """
         if not shutil.which(self.program, path=environment()["PATH"]):
-            raise Error(f"{self.name} is not installed: {self.get}")
+            raise Error(f"{self.name} is not installed; the files stay in {folder}: `{self.obtain}`, then `make lock setup` there")
         last = deque[str](maxlen=200)
         with subprocess.Popen(
-            command,
-            shell=True,
+            ["sh", "-ec", command],
             cwd=folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -59,7 +58,7 @@ class Manager:
                 os.killpg(process.pid, signal.SIGTERM)
                 raise
         if process.returncode:
-            raise Error(f"{''.join(last)}`{command}` failed in {folder} with status {process.returncode}")
+            raise Error(f"{self.name} failed with status {process.returncode}; the files stay in {folder}\n{''.join(last)}")
 
 
 def environment() -> dict[str, str]:

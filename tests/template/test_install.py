@@ -1,0 +1,96 @@
+"""Every manager, from an empty folder: lock, install from the lock alone, check, test, boot, ask, refuse drift."""
+
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pip._internal.models.index import PyPI
+
+from asgi_quickstart.options import document
+
+from ..service import BIN, Service, clean_environment
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache"
+MANAGERS = document()["managers"]["default"]
+
+
+def as_of() -> str:
+    """The moment as of which dependencies are resolved; empty means today."""
+    if os.environ.get("LATEST"):
+        return ""
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    return str(tool["uv"]["exclude-newer"])
+
+
+def user_environment(manager: str, folder: Path) -> Mapping[str, str]:
+    """A user who has the manager, an empty HOME, and releases up to the kept date."""
+    programs = [CACHE / "managers" / manager / "bin"] if manager not in ("uv", "pip") else [BIN] if manager == "uv" else []
+    (folder / "home").mkdir()
+    environment = clean_environment() | {
+        "HOME": str(folder / "home"),
+        "PATH": os.pathsep.join([*map(str, programs), *os.environ["PATH"].split(os.pathsep)]),
+        **{f"{name}_CACHE_DIR": str(CACHE / name.lower()) for name in ("UV", "PIP", "PIPENV", "POETRY", "PDM")},
+        "POETRY_PYPI_MIRROR_URL": PyPI.simple_url,  # the plugin asks the index as every other manager does
+    }
+    if moment := as_of():
+        days = (datetime.now(UTC) - datetime.fromisoformat(moment)).days + 1
+        frozen = folder / "pdm.toml"
+        frozen.write_text(f'[strategy]\nexclude-newer = "{moment}"\n')
+        environment |= {
+            "UV_EXCLUDE_NEWER": moment,
+            "PIP_UPLOADED_PRIOR_TO": moment,
+            "PDM_CONFIG_FILE": str(frozen),
+            "POETRY_SOLVER_MIN_RELEASE_AGE": str(days),
+        }
+    return environment
+
+
+@pytest.fixture(params=MANAGERS)
+def manager(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if name not in ("uv", "pip") and not (CACHE / "managers" / name).exists():
+        pytest.skip(f"{name} is not set up: `make .cache/managers/{name}`")
+    return name
+
+
+def test_from_an_empty_folder_to_the_first_answer(manager: str, tmp_path: Path) -> None:
+    environment = user_environment(manager, tmp_path)
+    folder = tmp_path / "größer als nötig" / "orders"
+
+    def run(*command: str | Path, cwd: Path = folder, status: int = 0) -> str:
+        result = subprocess.run(
+            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=280
+        )
+        output = result.stdout + result.stderr
+        assert (result.returncode == 0) == (status == 0), output
+        return output
+
+    run(BIN / "asgi-quickstart", "new", folder, f"--manager={manager}", cwd=tmp_path)
+
+    lock = (folder / MANAGERS[manager]["lock_file"]).read_text()
+    assert "sha256:" in lock
+
+    shutil.rmtree(folder / ".venv")
+    run("make", "setup")
+    assert lock == (folder / MANAGERS[manager]["lock_file"]).read_text()
+    run("make", "check", "test")
+
+    service = Service(folder)
+    with service.started("run", **environment, HOST="127.0.0.1"):
+        assert service.get().json() == {"status": "ok"}
+
+    run("make", "lock", "setup")
+    assert lock == (folder / MANAGERS[manager]["lock_file"]).read_text()
+
+    manifest = "Pipfile" if manager == "pipenv" else "pyproject.toml"
+    line = ('fastapi = ">=0', 'idna = ">=99"\nfastapi = ">=0') if manager == "pipenv" else ('    "fastapi>', '    "idna>=99",\n    "fastapi>')
+    service.edit(manifest, *line)
+    run("make", "setup", status=2)

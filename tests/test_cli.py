@@ -1,0 +1,229 @@
+"""`asgi-quickstart new`, as it is typed: what it writes, what it prints, how it refuses."""
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from asgi_quickstart.options import options
+
+from .conftest import Quickstart
+from .service import BIN, clean_environment, eventually, free_port
+
+
+def refused(result: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
+    """It ended with the status and one line that has the words."""
+    assert (status, 1) == (result.returncode, result.stderr.count("\n")), result.stderr
+    assert result.stderr.startswith("asgi-quickstart: ")
+    for word in words:
+        assert word in result.stderr
+
+
+def test_writes_the_files_and_says_what_to_type_next(quickstart: Quickstart) -> None:
+    result = quickstart("new", "orders", "--no-install")
+    assert result.returncode == 0, result.stderr
+    files = sorted(str(path.relative_to(quickstart.folder / "orders")) for path in quickstart.folder.rglob("*.*"))
+    assert {"main.py", "uvicorn.conf.py", ".copier-answers.yml", "app/health.py", "serving/gunicorn.py"} <= set(files)
+    assert 20 <= len(files) <= 30
+    assert "cd orders\n  make lock setup\n  make dev\n" in result.stdout
+    assert result.stdout.endswith("  asgi-quickstart new orders --name=orders --manager=uv --server=gunicorn\n")
+
+
+def test_the_printed_command_writes_the_same_again(quickstart: Quickstart) -> None:
+    first = quickstart("new", "orders", "--no-install", "--manager", "pdm", "--server", "granian")
+    before = contents(quickstart.folder / "orders")
+    command = shlex.split(first.stdout.splitlines()[-1])
+    (quickstart.folder / "orders").rename(quickstart.folder / "before")
+    assert quickstart(*command[1:], "--no-install").returncode == 0
+    assert before == contents(quickstart.folder / "orders")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_dry_run_prints_what_would_be_written_and_writes_nothing(quickstart: Quickstart) -> None:
+    printed = quickstart("new", "orders", "--dry-run").stdout.split()
+    assert [] == list(quickstart.folder.iterdir())
+    quickstart("new", "orders", "--no-install")
+    assert sorted(printed) == sorted(f"orders/{name}" for name in contents(quickstart.folder / "orders"))
+
+
+def test_has_a_flag_for_every_option(quickstart: Quickstart) -> None:
+    text = quickstart("new", "--help").stdout
+    for option in options():
+        assert f"--{option.name}" in text
+        assert "[" + "|".join(option.choices) + "]" in text.replace("\n", "").replace(" ", "") or not option.choices
+
+
+@pytest.mark.parametrize("folder", ["with a space", "größe", "日本"])
+def test_writes_into_paths_with_spaces_and_other_letters(quickstart: Quickstart, folder: str) -> None:
+    result = quickstart("new", f"{folder}/orders", "--no-install")
+    assert result.returncode == 0, result.stderr
+    assert (quickstart.folder / folder / "orders/main.py").exists()
+
+
+def test_makes_the_project_name_from_the_folder(quickstart: Quickstart) -> None:
+    quickstart("new", "Mein größter Dienst", "--no-install")
+    text = (quickstart.folder / "Mein größter Dienst/pyproject.toml").read_text()
+    assert 'name = "mein-gro-ter-dienst"' in text
+
+
+def test_writes_into_an_empty_folder_and_into_this_one(quickstart: Quickstart) -> None:
+    (quickstart.folder / "orders").mkdir()
+    assert quickstart("new", "orders", "--no-install").returncode == 0
+    quickstart.folder = quickstart.folder / "here"
+    quickstart.folder.mkdir()
+    assert quickstart("new", ".", "--no-install").returncode == 0
+    assert 'name = "here"' in (quickstart.folder / "pyproject.toml").read_text()
+
+
+def test_refuses_an_unknown_flag_choice_and_command(quickstart: Quickstart) -> None:
+    refused(quickstart("new", "orders", "--managr", "uv"), 2, "--managr", "--manager")
+    refused(quickstart("new", "orders", "--manager", "poerty"), 2, "poerty", "did you mean poetry")
+    refused(quickstart("nwe", "orders"), 2, "nwe", "new")
+    refused(quickstart("new"), 2, "PATH")
+    refused(quickstart("new", "orders", "--run", "--no-install"), 2, "--run", "--no-install")
+    assert [] == list(quickstart.folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["-orders", "or ders", "größe", "orders\n", "", "a/b", "orders."])
+def test_refuses_a_name_that_is_no_project_name(quickstart: Quickstart, name: str) -> None:
+    refused(quickstart("new", "orders", f"--name={name}"), 2, "project name")
+    assert [] == list(quickstart.folder.iterdir())
+
+
+def test_refuses_a_folder_that_gives_no_project_name(quickstart: Quickstart) -> None:
+    refused(quickstart("new", "日本"), 2, "日本", "--name")
+    assert quickstart("new", "日本", "--name=nihon", "--no-install").returncode == 0
+
+
+def test_refuses_a_path_that_is_a_file(quickstart: Quickstart) -> None:
+    (quickstart.folder / "orders").write_text("mine")
+    refused(quickstart("new", "orders"), 2, "orders is a file")
+    refused(quickstart("new", "orders", "--force"), 2, "orders is a file")
+    refused(quickstart("new", "orders/below", "--no-install"), 1, "orders")
+    assert "mine" == (quickstart.folder / "orders").read_text()
+
+
+def test_touches_nothing_in_a_folder_that_is_not_empty(quickstart: Quickstart) -> None:
+    folder = quickstart.folder / "orders"
+    folder.mkdir()
+    (folder / "main.py").write_text("mine")
+    (folder / "notes.txt").write_text("mine")
+    refused(quickstart("new", "orders"), 2, "not empty", "--force")
+    assert {"main.py": b"mine", "notes.txt": b"mine"} == contents(folder)
+    assert quickstart("new", "orders", "--force", "--no-install").returncode == 0
+    assert b"mine" == contents(folder)["notes.txt"]
+    assert b"FastAPI" in contents(folder)["main.py"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_force_writes_through_no_link_and_into_no_folder_of_a_files_name(quickstart: Quickstart, kind: str) -> None:
+    folder = quickstart.folder / "orders"
+    folder.mkdir()
+    (quickstart.folder / "precious").write_text("mine")
+    if kind == "folder":
+        (folder / "main.py").mkdir()
+    else:
+        (folder / "main.py").symlink_to(quickstart.folder / "precious")
+    refused(quickstart("new", "orders", "--force", "--no-install"), 2, "main.py", "in the way")
+    assert "mine" == (quickstart.folder / "precious").read_text()
+    assert ["main.py"] == os.listdir(folder)
+
+
+def test_says_when_the_parent_cannot_be_written(quickstart: Quickstart) -> None:
+    parent = quickstart.folder / "closed"
+    parent.mkdir()
+    parent.chmod(0o555)
+    quickstart.folder.chmod(0o755)
+    nobody: dict[str, int] = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
+    if nobody and subprocess.run([BIN / "asgi-quickstart", "--version"], **nobody, capture_output=True).returncode:  # type: ignore[call-overload]
+        parent = Path("/proc")  # this checkout is not open to others: take a folder that is closed to everybody
+        nobody = {}
+    result = subprocess.run(  # type: ignore[call-overload]
+        [BIN / "asgi-quickstart", "new", parent / "orders", "--no-install"],
+        cwd="/",
+        env=clean_environment() | {"HOME": "/"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        **nobody,
+    )
+    refused(result, 1, "orders", "cannot be written")
+
+
+def test_a_manager_that_is_not_installed_leaves_the_files_and_names_the_command(quickstart: Quickstart) -> None:
+    result = quickstart("new", "orders", "--manager=pdm", PATH="/usr/bin:/bin")
+    refused(result, 1, "pdm is not installed", "pipx install pdm", "the files stay in orders")
+    assert (quickstart.folder / "orders/main.py").exists()
+
+
+def test_a_manager_that_fails_leaves_the_files_and_shows_its_output(quickstart: Quickstart) -> None:
+    result = quickstart("new", "orders", UV_OFFLINE="1", UV_CACHE_DIR=str(quickstart.folder / "empty"))
+    assert result.returncode == 1
+    assert result.stderr.startswith("asgi-quickstart: uv failed with status 1; the files stay in orders\n")
+    assert "because the network was disabled" in " ".join(result.stderr.replace("│", "").split()).lower()
+    assert "Traceback" not in result.stderr
+    assert (quickstart.folder / "orders/main.py").exists()
+
+
+@pytest.mark.parametrize("moment", ["import", "lock"])
+def test_ctrl_c_ends_it_with_one_line_and_deletes_nothing(quickstart: Quickstart, moment: str) -> None:
+    folder = quickstart.folder / "orders"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    (quickstart.folder / "bin").mkdir()
+    slow = quickstart.folder / "bin/pdm"
+    slow.write_text("#!/bin/sh\necho at work\nexec sleep 60\n")
+    slow.chmod(0o755)
+    environment = clean_environment() | {"PATH": f"{slow.parent}:/usr/bin:/bin"}
+    with subprocess.Popen(
+        [BIN / "asgi-quickstart", "new", "orders", "--force", "--manager=pdm"],
+        cwd=quickstart.folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout and process.stderr
+        if moment == "lock":
+            assert any("Locking" in line for line in iter(process.stdout.readline, ""))
+        else:
+            eventually(lambda: "asgi-quickstart" in Path(f"/proc/{process.pid}/cmdline").read_text())
+            eventually(lambda: "site-packages" in Path(f"/proc/{process.pid}/maps").read_text())
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        errors = process.stderr.read()
+    assert time.monotonic() - started < 5
+    assert (130, "asgi-quickstart: stopped\n") == (process.returncode, errors)
+    assert "mine" == (folder / "notes.txt").read_text()
+
+
+@pytest.mark.slow
+def test_run_serves_the_new_service_in_development_mode(quickstart: Quickstart) -> None:
+    import httpx2
+
+    port = free_port()
+    with subprocess.Popen(
+        [BIN / "asgi-quickstart", "new", "orders", "--run"],
+        cwd=quickstart.folder,
+        env=clean_environment() | {"PORT": str(port)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        try:
+            eventually(lambda: httpx2.get(f"http://127.0.0.1:{port}/docs").is_success, 120)
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def test_as_a_module_it_is_the_same_command() -> None:
+    result = subprocess.run([BIN / "python", "-m", "asgi_quickstart", "--version"], capture_output=True, text=True)
+    assert result.stdout.startswith("asgi-quickstart") or "0.1.0" in result.stdout
