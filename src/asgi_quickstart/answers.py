@@ -30,5 +30,5 @@ class Answers:
 
 def name_from(path: Path) -> str:
     """A project name made from a folder's: `Mein Dienst` gives `mein-dienst`; empty if nothing is left of it."""
-    ascii_only = unicodedata.normalize("NFKD", path.resolve().name).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9._]+", "-", ascii_only.lower()).strip("-._")
+    letters = unicodedata.normalize("NFKD", path.resolve().name.casefold()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9._]+", "-", letters).strip("-._")

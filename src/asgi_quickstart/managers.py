@@ -36,7 +36,9 @@ class Manager:
         Raises Error with the output when the command fails, or when the manager is not installed.
         """
         if not shutil.which(self.program, path=environment()["PATH"]):
-            raise Error(f"{self.name} is not installed; the files stay in {folder}: `{self.obtain}`, then `make lock setup` there")
+            raise Error(
+                f"{self.name} is not installed; the files stay in {folder}: `{self.obtain}`, then `make lock setup` there"
+            )
         last = deque[str](maxlen=200)
         with subprocess.Popen(
             ["sh", "-ec", command],
@@ -58,7 +60,9 @@ class Manager:
                 os.killpg(process.pid, signal.SIGTERM)
                 raise
         if process.returncode:
-            raise Error(f"{self.name} failed with status {process.returncode}; the files stay in {folder}\n{''.join(last)}")
+            raise Error(
+                f"{self.name} failed with status {process.returncode}; the files stay in {folder}\n{''.join(last)}"
+            )
 
 
 def environment() -> dict[str, str]:

@@ -19,9 +19,7 @@ def rendered(answers: Answers) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory(prefix="asgi-quickstart-") as folder:
         try:
-            copier.run_copy(
-                str(TEMPLATE), folder, data=dict(answers.values), defaults=True, quiet=True, overwrite=True
-            )
+            copier.run_copy(str(TEMPLATE), folder, data=dict(answers.values), defaults=True, quiet=True, overwrite=True)
         except (CopierError, ValueError) as error:
             raise UsageError(str(error)) from error
         yield Path(folder)
