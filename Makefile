@@ -8,7 +8,7 @@ SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-latest check format lock bench-reload clean
+.PHONY: help demo test test-quick test-latest check format lock docs bench-command bench-install bench-reload
 
 help: ## Show these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -70,3 +70,12 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 bench-reload: $(BIN)/asgi-quickstart ## Measure hot reload, and write docs/hot-reload.md
 	$(BIN)/python -m bench.reload
+
+bench-command: $(BIN)/asgi-quickstart ## Measure the command, and write docs/command.md
+	$(BIN)/python -m bench.command
+
+bench-install: $(BIN)/asgi-quickstart $(MANAGERS:%=.cache/managers/%) ## Measure the managers, and write docs/dependency-management.md
+	$(BIN)/python -m bench.install
+
+docs: $(BIN)/asgi-quickstart ## Write the tables in docs/ that copier.yml knows
+	$(BIN)/python -m tests.tables

@@ -17,10 +17,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.service import Service, write_service
+from tests.tables import DOCS, replace
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "reload.json"
-PAGE = HERE.parent / "docs" / "hot-reload.md"
 
 CONTESTANTS = {
     "`make dev` (gunicorn)": ["dev"],
@@ -89,7 +89,7 @@ def table(results: dict[str, dict[str, float]]) -> str:
     ]
     for name, row in results.items():
         rows.append(f"| {name} | {row['median']:.2f} s | {row['median'] / base:.2f} | {row['lost']:.0f} |")
-    return "\n".join(rows)
+    return "\n".join(rows) + "\n"
 
 
 def main() -> None:
@@ -99,9 +99,7 @@ def main() -> None:
     machine = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"machine": machine, "versions": versions, "results": results}, indent=2) + "\n")
-    before, _, rest = PAGE.read_text().partition("<!-- figures -->\n")
-    after = rest.partition("<!-- end -->")[2]
-    PAGE.write_text(f"{before}<!-- figures -->\n{table(results)}\n<!-- end -->{after}")
+    replace(DOCS / "hot-reload.md", "figures", table(results))
     print(table(results))
 
 

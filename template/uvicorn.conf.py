@@ -5,11 +5,12 @@ import fastapi  # noqa: F401
 import httptools  # noqa: F401
 import uvloop  # noqa: F401
 
+from app.settings import Settings
 from serving import logs
 from serving.gunicorn import on_starting, post_fork, worker_exit  # noqa: F401
-from serving.settings import ServingSettings, load
+from serving.settings import load
 
-settings = load(ServingSettings)
+settings = load(Settings)
 
 bind = settings.bind
 workers = settings.web_concurrency

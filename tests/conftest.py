@@ -1,19 +1,12 @@
 """What the tests share: the installed command, and services written by it."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from . import matrix
 from .service import BIN, Service, clean_environment, write_service
-
-
-@pytest.fixture(scope="session")
-def shared_environment() -> Path:
-    """An environment with the dependencies of every option: the one the tests run in."""
-    return Path(sys.prefix)
 
 
 @pytest.fixture
@@ -47,9 +40,10 @@ class Quickstart:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what was skipped, in the last lines."""
+    """Write the table of what was tested, and name what was skipped in the last lines."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    outcomes = {report.nodeid: "yes" if report.passed else "no" for report in reports if report.when == "call"}
+    if matrix.write(outcomes):
+        terminalreporter.write_line("docs/tested.md is written anew")
     for report in terminalreporter.stats.get("skipped", []):
         terminalreporter.write_line(f"not tested: {report.nodeid}: {report.longrepr[2]}")
-
-
-os.environ.pop("MAKEFLAGS", None)

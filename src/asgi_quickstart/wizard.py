@@ -2,11 +2,26 @@
 
 from collections.abc import Mapping
 
+import click
+
+from .answers import Answers
+from .errors import UsageError
 from .options import Option, options
+from .rendering import rendered
+
+# The terminal's own colours, which can be read on dark and on light.
+STYLE = {
+    "qmark": "fg:ansigreen",
+    "question": "bold",
+    "instruction": "fg:ansibrightblack",
+    "pointer": "fg:ansicyan bold",
+    "selected": "noreverse",  # questionary's "selected" is the default choice, wherever the pointer is
+    "answer": "fg:ansicyan nobold",
+}
 
 
 def ask(given: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
-    """Ask for each option that is not given; Ctrl-C raises KeyboardInterrupt."""
+    """Ask for each option that is not given; Ctrl-C and Ctrl-D raise click.Abort."""
     return dict(given) | {
         option.name: _ask(option, defaults.get(option.name, option.default))
         for option in options()
@@ -15,12 +30,37 @@ def ask(given: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]
 
 
 def _ask(option: Option, default: str) -> str:
+    """One valid answer: a text that is refused is shown again, to be mended."""
+    answer = default
+    while True:
+        answer = _prompt(option, answer)
+        if not (refusal := _refusal(option, answer)):
+            return answer
+        click.secho(f"  {refusal}", fg="red")
+
+
+def _prompt(option: Option, default: str) -> str:
     import questionary  # slow to import: only when something is asked
 
+    style = questionary.Style.from_dict(STYLE)
     if option.choices:
         choices = [questionary.Choice(label, value) for value, label in option.choices.items()]
-        question = questionary.select(option.help, choices, default=default)
+        question = questionary.select(option.help, choices, default, style=style, instruction="(arrow keys)")
     else:
-        question = questionary.text(option.help, default=default)
-    answer: str = question.unsafe_ask()
+        question = questionary.text(option.help, default, style=style)
+    try:
+        answer: str = question.unsafe_ask()
+    except (EOFError, KeyboardInterrupt):
+        raise click.Abort from None
     return answer
+
+
+def _refusal(option: Option, text: str) -> str:
+    """What copier's validator says against a text; empty if it accepts it."""
+    if option.choices:
+        return ""
+    try:
+        with rendered(Answers.complete({option.name: text})):
+            return ""
+    except UsageError as error:
+        return str(error).removeprefix(f"Validation error for question '{option.name}': ")

@@ -1,0 +1,49 @@
+"""The table of what was tested, written from the outcome of a complete run."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from asgi_quickstart.options import options
+
+from .service import combinations
+from .tables import DOCS, replace
+
+RENDERED = "tests/template/test_render.py::test_passes_its_own_checks_and_tests"
+BOOTED = "tests/template/test_render.py::test_boots_and_answers"
+INSTALLED = "tests/template/test_install.py::test_from_an_empty_folder_to_the_first_answer"
+
+PACKAGES = ("fastapi", "gunicorn", "uvicorn", "uvicorn-worker", "granian", "hypercorn", "copier", "uv")
+
+
+def tests() -> list[str]:
+    """Every test that has a cell in the table."""
+    labels = ["-".join(combination.values()) for combination in combinations()]
+    managers = next(option for option in options() if option.name == "manager").choices
+    return [f"{test}[{label}]" for test in (RENDERED, BOOTED) for label in labels] + [
+        f"{INSTALLED}[{manager}]" for manager in managers
+    ]
+
+
+def table(outcomes: Mapping[str, str]) -> str:
+    """The outcome of each combination in Markdown."""
+    heads = [option.name for option in options() if option.choices]
+    rows = [
+        f"| {' | '.join(heads)} | format, lint, types, own tests | `make run` and `make dev` asked | locked, installed, drift refused |",
+        "|---" * (len(heads) + 3) + "|",
+    ]
+    for combination in combinations():
+        label = "-".join(combination.values())
+        cells = [outcomes[f"{test}[{label}]"] for test in (RENDERED, BOOTED)]
+        default = all(option.default == combination[option.name] for option in options() if option.name == "server")
+        cells.append(outcomes[f"{INSTALLED}[{combination['manager']}]"] if default else "")
+        rows.append(f"| {' | '.join([*combination.values(), *cells])} |")
+    return "\n".join(rows) + "\n"
+
+
+def write(outcomes: Mapping[str, str]) -> bool:
+    """Write the table, if every cell of it was run."""
+    if not set(tests()) <= set(outcomes):
+        return False
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    replace(DOCS / "tested.md", "matrix", f"{table(outcomes)}\nWith {versions}.\n")
+    return True

@@ -1,0 +1,74 @@
+"""What the docs say is so: links lead somewhere, commands exist, figures are those that were measured."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench import command, reload
+
+from .conftest import Quickstart
+from .service import BIN, clean_environment, write_service
+from .tables import DOCS, part
+
+ROOT = DOCS.parent
+PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_word_exists(page: Path) -> None:
+    words = set(re.findall(r"make ([a-z-]+)\b", "\n".join(re.findall(r"`[^`]+`|^    .*", page.read_text(), re.M))))
+    makefiles = (ROOT / "Makefile").read_text() + (ROOT / "template/Makefile").read_text()
+    assert words <= set(re.findall(r"^([a-z-]+):", makefiles, re.M))
+
+
+def test_the_commands_of_the_readme_are_understood(quickstart: Quickstart) -> None:
+    commands = re.findall(r"^    asgi-quickstart (new .*?)(?:  +#.*)?$", (ROOT / "README.md").read_text(), re.M)
+    assert len(commands) >= 4
+    for line in commands:
+        result = quickstart(*line.replace("--run", "").split(), "--dry-run")
+        assert result.returncode == 0, line
+
+
+def test_the_figures_are_those_of_the_last_measurement() -> None:
+    for bench, page in ((reload, "hot-reload.md"), (command, "command.md")):
+        results = json.loads(bench.RESULTS.read_text())["results"]
+        assert bench.table(results) == part((DOCS / page).read_text(), "figures")
+
+
+def test_the_line_that_removes_the_example_leaves_a_service_that_passes(tmp_path: Path) -> None:
+    service = write_service(tmp_path / "service")
+    line = re.search(r"^    (rm app/loans.py .*)$", (service.folder / "README.md").read_text(), re.M)
+    assert line
+    for words in (line[1], "make check test", "! grep -ri loan --exclude-dir=.venv --exclude-dir='.*_cache' ."):
+        result = subprocess.run(
+            ["sh", "-c", words], cwd=service.folder, env=clean_environment(), capture_output=True, text=True
+        )
+        assert result.returncode == 0, words + result.stdout + result.stderr
+
+
+def test_contributing_has_a_line_on_every_dependency() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    asked = "".join((ROOT / name / "pyproject.toml").read_text() for name in (".", "template"))
+    for name in set(re.findall(r'^ +"([a-z0-9-]+)(?:\[[a-z]+\])?(?:>=[^"]*)?",', asked, re.M)):
+        assert re.search(rf"^\| .*\b{name}\b.* \|", text, re.M), name
+
+
+def test_the_wheel_is_what_is_tested() -> None:
+    where = subprocess.run(
+        [BIN / "python", "-c", "import asgi_quickstart; print(asgi_quickstart.__file__)"],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "site-packages" in where.stdout
