@@ -1,5 +1,7 @@
 """gunicorn's settings: `gunicorn main:app -c uvicorn.conf.py`."""
 
+import os
+
 # Imported in the master, so that a new worker has them from the start: add what your application is slow to import.
 import fastapi  # noqa: F401
 import httptools  # noqa: F401
@@ -7,7 +9,7 @@ import uvloop  # noqa: F401
 
 from app.settings import Settings
 from serving import logs
-from serving.gunicorn import on_starting, post_fork, worker_exit  # noqa: F401
+from serving.gunicorn import post_fork, when_ready, worker_exit  # noqa: F401
 from serving.settings import load
 
 settings = load(Settings)
@@ -15,7 +17,7 @@ settings = load(Settings)
 bind = settings.bind
 workers = settings.web_concurrency
 worker_class = "uvicorn_worker.UvicornWorker"
-worker_tmp_dir = "/dev/shm"
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # in memory: a slow disk is no dead worker
 timeout = settings.worker_timeout
 graceful_timeout = settings.drain_seconds + 5
 keepalive = 75  # longer than a load balancer's, which must be the one to close

@@ -49,6 +49,7 @@ class Terminal:
             timeout=30,
         )
         self.process.logfile_read = self.shown
+        self.process.delaybeforesend = None
 
     def shows(self, *parts: str) -> None:
         """Wait for a text below all that was waited for before; its parts may have different colours."""
@@ -200,7 +201,7 @@ def test_a_name_that_is_refused_is_shown_again_with_the_validators_reason(
     assert "project name" in reason
     terminal.new()
     terminal.asks(NAME, ".")
-    terminal.shows(f"  {reason}\r\n")
+    terminal.shows(f"  {reason}")
     terminal.shows(f"{NAME.help} ", "orders.")
     assert [NAME] == terminal.asked()
     terminal.press(BACKSPACE, ENTER)

@@ -1,6 +1,7 @@
 """The questions, asked on a terminal."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +9,9 @@ from .answers import Answers
 from .errors import UsageError
 from .options import Option, options
 from .rendering import rendered
+
+if TYPE_CHECKING:
+    import questionary
 
 # The terminal's own colours, which can be read on dark and on light.
 STYLE = {
@@ -30,24 +34,21 @@ def ask(given: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]
 
 
 def _ask(option: Option, default: str) -> str:
-    """One valid answer: a text that is refused is shown again, to be mended."""
-    answer = default
-    while True:
-        answer = _prompt(option, answer)
-        if not (refusal := _refusal(option, answer)):
-            return answer
-        click.secho(f"  {refusal}", fg="red")
-
-
-def _prompt(option: Option, default: str) -> str:
+    """One answer; a text that is refused is shown again, to be mended."""
     import questionary  # slow to import: only when something is asked
 
     style = questionary.Style.from_dict(STYLE)
     if option.choices:
         choices = [questionary.Choice(label, value) for value, label in option.choices.items()]
-        question = questionary.select(option.help, choices, default, style=style, instruction="(arrow keys)")
-    else:
-        question = questionary.text(option.help, default, style=style)
+        return _answer(questionary.select(option.help, choices, default, style=style, instruction="(arrow keys)"))
+    text = _answer(questionary.text(option.help, default, style=style))
+    while refusal := _refusal(option, text):
+        questionary.print(f"  {refusal}", style="fg:ansired")
+        text = _answer(questionary.text(option.help, text, style=style))
+    return text
+
+
+def _answer(question: "questionary.Question") -> str:
     try:
         answer: str = question.unsafe_ask()
     except (EOFError, KeyboardInterrupt):
@@ -57,8 +58,6 @@ def _prompt(option: Option, default: str) -> str:
 
 def _refusal(option: Option, text: str) -> str:
     """What copier's validator says against a text; empty if it accepts it."""
-    if option.choices:
-        return ""
     try:
         with rendered(Answers.complete({option.name: text})):
             return ""

@@ -18,11 +18,12 @@ logger = logging.getLogger("gunicorn.error")
 HERE = Path.cwd()
 
 
-def on_starting(server: Arbiter) -> None:
-    """In development, make the master replace a worker on request, and let a breakpoint stop one."""
+def when_ready(server: Arbiter) -> None:
+    """In development, replace the workers on every save, and let a breakpoint stop one."""
     if server.cfg.reload:
-        server.handle_usr1 = lambda: _replace_one_worker(server)
         server.timeout = 0
+        server.handle_usr1 = lambda: _replace_workers(server)
+        threading.Thread(target=_watch, daemon=True).start()
 
 
 def post_fork(server: Arbiter, worker: UvicornWorker) -> None:
@@ -32,11 +33,8 @@ def post_fork(server: Arbiter, worker: UvicornWorker) -> None:
     worker.config.lifespan = "on"
     worker.config.access_log = False
     worker.config.server_header = False
-    worker.config.timeout_graceful_shutdown = settings.drain_seconds
-    if worker.cfg.reload:
-        worker.config.timeout_graceful_shutdown = 1
-        worker.cfg.set("reload", False)  # its own reloader sees an edit, but this kind of worker never obeys it
-        threading.Thread(target=_ask_for_replacement_on_save, daemon=True).start()
+    worker.config.timeout_graceful_shutdown = 1 if worker.cfg.reload else settings.drain_seconds
+    worker.cfg.set("reload", False)  # gunicorn's own reloader sees an edit, but this kind of worker never obeys it
     _forget_own_modules()
 
 
@@ -47,17 +45,18 @@ def worker_exit(server: Arbiter, worker: UvicornWorker) -> None:
         signal.pause()
 
 
-def _ask_for_replacement_on_save() -> None:
+def _watch() -> None:
     from watchfiles import PythonFilter, watch
 
-    changes = next(watch(HERE, watch_filter=PythonFilter(extra_extensions=(".env",)), debounce=50, step=10))
-    logger.info("Reloading: %s", ", ".join(sorted(str(Path(path).relative_to(HERE)) for _, path in changes)))
-    os.kill(os.getppid(), signal.SIGUSR1)
+    for changes in watch(HERE, watch_filter=PythonFilter(extra_extensions=(".env",)), debounce=50, step=10):
+        logger.info("Reloading: %s", ", ".join(sorted(str(Path(path).relative_to(HERE)) for _, path in changes)))
+        os.kill(os.getpid(), signal.SIGUSR1)
 
 
-def _replace_one_worker(server: Arbiter) -> None:
-    """Start a worker, then end the oldest: somebody listens all the time, and no request is lost."""
-    server.spawn_worker()
+def _replace_workers(server: Arbiter) -> None:
+    """Start new workers, then end the old ones: somebody listens all the time, and no request is lost."""
+    for _ in range(server.num_workers):
+        server.spawn_worker()
     server.manage_workers()
 
 

@@ -51,7 +51,7 @@ def load(settings: type[Settings]) -> Settings:
         return settings()
     except ValidationError as error:
         for wrong in error.errors():
-            name = "_".join(map(str, wrong["loc"])).upper()
-            print(f"{name}={wrong['input']!r}: {wrong['msg']}", file=sys.stderr)
+            # Without the value that was given: it may be a secret.
+            print(f"{'_'.join(map(str, wrong['loc'])).upper()}: {wrong['msg']}", file=sys.stderr)
         # gunicorn takes 3 for "cannot start" and gives up; any other status would start the worker again.
         raise SystemExit(3) from None

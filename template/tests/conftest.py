@@ -11,7 +11,11 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from main import app
+from serving.settings import ServingSettings
+
+ServingSettings.model_config["env_file"] = None  # a developer's .env must not change what the tests see
+
+from main import app  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,10 +33,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    serve = {"ENVIRONMENT": "production", "HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": "2"}
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("w") as output:
-        process = subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen(["make", "run"], cwd=ROOT, env=os.environ | serve, stdout=output, stderr=output)
     try:
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
             deadline = time.monotonic() + 20

@@ -22,4 +22,4 @@ def test_a_wrong_value_stops_the_start_with_a_line_that_names_it(
     with pytest.raises(SystemExit) as stop:
         load(Settings)
     assert stop.value.code == 3
-    assert capsys.readouterr().err.startswith("PORT='eighty': Input should be a valid integer")
+    assert capsys.readouterr().err.startswith("PORT: Input should be a valid integer")
