@@ -1,11 +1,14 @@
 # Everything is set up by the word that needs it; Python 3.11 or newer, git and make are enough.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := requirements
+TOOLS := .cache/managers
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 
 MANAGERS := pipenv poetry pdm
 SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -path '*_cache/*') copier.yml pyproject.toml README.md
-PYTEST := $(BIN)/python -m pytest
+PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-quick test-latest check format lock docs bench-command bench-install bench-reload
@@ -17,14 +20,16 @@ demo: $(BIN)/asgi-quickstart ## Write ./demo with the defaults, and serve it wit
 	@if [ -e demo ]; then echo "Serving ./demo as it is"; $(MAKE) --no-print-directory -C demo dev; \
 	else $(BIN)/asgi-quickstart new demo --yes --run; fi
 
-test: $(BIN)/asgi-quickstart $(MANAGERS:%=.cache/managers/%) check ## Pass all tests
-	$(PYTEST) -n 2 --dist worksteal
+test: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) check ## Pass all tests
+	$(PYTEST)
 
 test-quick: $(BIN)/asgi-quickstart check ## Pass the tests that need no installation, within a minute
-	$(PYTEST) -n 2 --dist worksteal -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-latest: ## Pass all tests with today's releases instead of the locked ones
-	$(MAKE) test LATEST=1
+	mkdir -p .cache/latest && cp requirements/*.txt .cache/latest/
+	$(MAKE) lock LOCKS=.cache/latest UPGRADE=--upgrade UV_EXCLUDE_NEWER=$$(date -u -d tomorrow +%FT00:00:00Z)
+	$(MAKE) test LOCKS=.cache/latest VENV=.cache/latest/venv TOOLS=.cache/latest/managers LATEST=1
 
 check: $(BIN)/asgi-quickstart ## Check format, lint and types
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
@@ -35,14 +40,14 @@ format: $(BIN)/asgi-quickstart ## Format the code
 	cd template && ../$(BIN)/ruff format . && ../$(BIN)/ruff check --fix .
 
 # The environment: the locked tools, and the wheel of this project built from the files as they are now.
-$(BIN)/uv: requirements/uv.txt
-	@echo "Setting up .venv"
+$(BIN)/uv: $(LOCKS)/uv.txt
+	@echo "Setting up $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python")'
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/uv.txt
 
-$(BIN)/ready: requirements/dev.txt | $(BIN)/uv
-	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/dev.txt
+$(BIN)/ready: $(LOCKS)/dev.txt | $(BIN)/uv
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes $(LOCKS)/dev.txt
 	touch $@
 
 $(BIN)/asgi-quickstart: $(BIN)/ready $(SOURCES)
@@ -52,7 +57,7 @@ $(BIN)/asgi-quickstart: $(BIN)/ready $(SOURCES)
 	touch $@
 
 # The managers that are not ours, each in an environment of its own.
-.cache/managers/%: requirements/%.txt | $(BIN)/uv
+$(TOOLS)/%: $(LOCKS)/%.txt | $(BIN)/uv
 	@echo "Setting up $*"
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $@/bin/python --require-hashes $<
@@ -61,11 +66,11 @@ $(BIN)/asgi-quickstart: $(BIN)/ready $(SOURCES)
 lock: $(BIN)/uv ## Write requirements/ anew, as of the date in pyproject.toml
 	mkdir -p .cache/template
 	sed 's/<% name %>/template/' template/pyproject.toml > .cache/template/pyproject.toml
-	$(COMPILE) requirements/dev.txt pyproject.toml --group dev \
+	$(COMPILE) $(LOCKS)/dev.txt pyproject.toml --group dev \
 		.cache/template/pyproject.toml --group .cache/template/pyproject.toml:dev requirements/build.in
-	for name in uv $(MANAGERS); do $(COMPILE) requirements/$$name.txt requirements/$$name.in || exit 1; done
+	for name in uv $(MANAGERS); do $(COMPILE) $(LOCKS)/$$name.txt requirements/$$name.in || exit 1; done
 
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE = $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file
 
 bench-reload: $(BIN)/asgi-quickstart ## Measure hot reload, and write docs/hot-reload.md
@@ -74,7 +79,7 @@ bench-reload: $(BIN)/asgi-quickstart ## Measure hot reload, and write docs/hot-r
 bench-command: $(BIN)/asgi-quickstart ## Measure the command, and write docs/command.md
 	$(BIN)/python -m bench.command
 
-bench-install: $(BIN)/asgi-quickstart $(MANAGERS:%=.cache/managers/%) ## Measure the managers, and write docs/dependency-management.md
+bench-install: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) ## Measure the managers, and write docs/dependency-management.md
 	$(BIN)/python -m bench.install
 
 docs: $(BIN)/asgi-quickstart ## Write the tables in docs/ that copier.yml knows

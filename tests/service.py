@@ -33,7 +33,7 @@ def combinations() -> list[dict[str, str]]:
 
 def clean_environment() -> dict[str, str]:
     """What a user's shell would pass on: nothing of the test runner's, and no setting of a service."""
-    ours = {"VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "UV_CACHE_DIR"}
+    ours = {"VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "UV_CACHE_DIR", "UV_EXCLUDE_NEWER"}
     return {key: value for key, value in os.environ.items() if key not in ours and not key.startswith("PYTHON")}
 
 

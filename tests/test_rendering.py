@@ -90,7 +90,14 @@ def test_serving_knows_nothing_of_app() -> None:
 
 def test_the_template_as_it_stands_is_a_working_service(tmp_path: Path) -> None:
     shutil.copytree(TEMPLATE / "template", tmp_path / "service")
-    command = [BIN / "python", "-m", "pytest", "-q", "-k", "not real_server and not production and not pipfile"]
+    command: list[str | Path] = [
+        BIN / "python",
+        "-m",
+        "pytest",
+        "-q",
+        "-k",
+        "not real_server and not production and not pipfile",
+    ]
     result = subprocess.run(
         command, cwd=tmp_path / "service", env=clean_environment(), capture_output=True, text=True, timeout=120
     )

@@ -22,7 +22,7 @@ from .test_cli import contents
 # Newer versions of Python warn of any fork beside threads; what pexpect's child does next is exec.
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
 
-NAME, MANAGER, SERVER = options()[:3]
+NAME, LAST = options()[0], options()[-1]
 ENTER, UP, DOWN, BACKSPACE = "\r", "\x1b[A", "\x1b[B", "\x7f"
 CTRL_C, CTRL_D, CTRL_U = "\x03", "\x04", "\x15"
 COLOURS = r"(?:\x1b\[[0-9;?]*[a-zA-Z])*"
@@ -87,13 +87,11 @@ def files(**given: str) -> dict[str, bytes]:
         return contents(folder)
 
 
-def test_enter_three_times_writes_the_same_as_yes(terminal: Terminal, quickstart: Quickstart) -> None:
+def test_enter_at_every_question_writes_the_same_as_yes(terminal: Terminal, quickstart: Quickstart) -> None:
     terminal.new()
-    terminal.shows(f"{NAME.help} ", "orders")
-    terminal.press(ENTER)
-    for option in (MANAGER, SERVER):
+    for option in options():
         terminal.shows(option.help)
-        terminal.shows(" » ", option.choices[option.default])
+        terminal.shows(*([" » ", option.choices[option.default]] if option.choices else ["orders"]))
         terminal.press(ENTER)
     assert (0, "") == terminal.ended()
     quickstart("new", "orders", "--yes", "--no-install")
@@ -111,30 +109,36 @@ def test_questions_choices_and_their_order_are_those_of_the_options(terminal: Te
     assert (0, "") == terminal.ended()
 
 
-@pytest.mark.parametrize(
-    ("keys", "manager", "server"), [(DOWN * 2, "pipenv", "granian"), (UP, "pdm", "hypercorn")], ids=["down", "up"]
-)
-def test_arrow_keys_choose(terminal: Terminal, keys: str, manager: str, server: str) -> None:
+@pytest.mark.parametrize(("key", "step"), [(DOWN, 1), (UP, -1)], ids=["down", "up"])
+def test_arrow_keys_choose(terminal: Terminal, key: str, step: int) -> None:
+    chosen = {option.name: beside_default(option, step) for option in options() if option.choices}
     terminal.new()
-    terminal.asks(NAME)
-    terminal.asks(MANAGER, keys)
-    terminal.asks(SERVER, keys)
-    terminal.shows(f"asgi-quickstart new orders --name=orders --manager={manager} --server={server}\r\n")
+    for option in options():
+        terminal.asks(option, key)
+    flags = " ".join(f"--{name}={value}" for name, value in chosen.items())
+    terminal.shows(f"asgi-quickstart new orders --name=orders {flags}\r\n")
     assert (0, "") == terminal.ended()
-    assert files(manager=manager, server=server) == contents(terminal.folder / "orders")
+    assert files(**chosen) == contents(terminal.folder / "orders")
+
+
+def beside_default(option: Option, step: int) -> str:
+    """The choice one step below the default, or above it; the list has no ends."""
+    values = list(option.choices)
+    return values[(values.index(option.default) + step) % len(values)]
 
 
 def test_forty_columns_are_enough(terminal: Terminal) -> None:
     terminal.new(columns=40)
-    terminal.asks(NAME)
-    for option in (MANAGER, SERVER):
+    for option in options():
         terminal.shows(option.help)
-        terminal.shows("(arrow keys)")
-        for value in option.choices:
-            terminal.shows(option.choices[value][:20])
+        if option.choices:
+            terminal.shows("(arrow keys)")
+        for label in option.choices.values():
+            terminal.shows(label[:20])
         terminal.press(DOWN, ENTER)
     assert (0, "") == terminal.ended()
-    assert files(manager="pip", server="uvicorn") == contents(terminal.folder / "orders")
+    chosen = {option.name: beside_default(option, 1) for option in options() if option.choices}
+    assert files(**chosen) == contents(terminal.folder / "orders")
 
 
 @pytest.mark.parametrize("given", options(), ids=lambda option: option.name)
@@ -179,10 +183,10 @@ def test_asks_nothing_when_either_end_is_no_terminal(tmp_path: Path, terminal_en
 
 @pytest.mark.parametrize(
     ("last", "keys"),
-    [(NAME, CTRL_C), (MANAGER, CTRL_C), (SERVER, CTRL_C), (NAME, CTRL_U + CTRL_D)],
-    ids=["name", "manager", "server", "ctrl-d"],
+    [(NAME, CTRL_C), (LAST, CTRL_C), (NAME, CTRL_U + CTRL_D)],
+    ids=["first", "last", "ctrl-d"],
 )
-def test_ctrl_c_at_any_question_ends_it_with_one_line_and_writes_nothing(
+def test_ctrl_c_at_a_question_ends_it_with_one_line_and_writes_nothing(
     terminal: Terminal, last: Option, keys: str
 ) -> None:
     terminal.new()
@@ -205,7 +209,7 @@ def test_a_name_that_is_refused_is_shown_again_with_the_validators_reason(
     terminal.shows(f"{NAME.help} ", "orders.")
     assert [NAME] == terminal.asked()
     terminal.press(BACKSPACE, ENTER)
-    terminal.asks(MANAGER)
-    terminal.asks(SERVER)
+    for option in options()[1:]:
+        terminal.asks(option)
     assert (0, "") == terminal.ended()
     assert files() == contents(terminal.folder / "orders")

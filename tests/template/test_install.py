@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache"
+TOOLS = ROOT / os.environ.get("TOOLS", ".cache/managers")
 MANAGERS = document()["managers"]["default"]
 
 
@@ -32,7 +33,7 @@ def as_of() -> str:
 
 def user_environment(manager: str, folder: Path) -> Mapping[str, str]:
     """A user who has the manager, an empty HOME, and releases up to the kept date."""
-    programs = [CACHE / "managers" / manager / "bin"] if manager not in ("uv", "pip") else [BIN] if manager == "uv" else []
+    programs = [TOOLS / manager / "bin"] if manager not in ("uv", "pip") else [BIN] if manager == "uv" else []
     (folder / "home").mkdir()
     environment = clean_environment() | {
         "HOME": str(folder / "home"),
@@ -56,8 +57,8 @@ def user_environment(manager: str, folder: Path) -> Mapping[str, str]:
 @pytest.fixture(params=MANAGERS)
 def manager(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if name not in ("uv", "pip") and not (CACHE / "managers" / name).exists():
-        pytest.skip(f"{name} is not set up: `make .cache/managers/{name}`")
+    if name not in ("uv", "pip") and not (TOOLS / name).exists():
+        pytest.skip(f"{name} is not set up: `make {TOOLS.relative_to(ROOT)}/{name}`")
     return name
 
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -134,18 +136,16 @@ def test_stops_with_status_0_and_answers_what_is_in_flight(service: Service) -> 
     )
     with service.started("gunicorn", "main:app", "-c", "uvicorn.conf.py", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
         assert service.process
-        with httpx2.stream("GET", service.url + "/health/live"):
-            pass
-        asking = subprocess.Popen(["curl", "-s", service.url + "/slow"], stdout=subprocess.PIPE, text=True)
-        eventually(lambda: connections(service.port) > 0)
-        service.process.send_signal(signal.SIGTERM)
-        assert asking.communicate(timeout=10)[0] == '"done"'
+        with ThreadPoolExecutor() as pool:
+            asking = pool.submit(service.get, "/slow")
+            eventually(lambda: connections(service.port) > 0)
+            service.process.send_signal(signal.SIGTERM)
+            assert asking.result(timeout=10).json() == "done"
         assert service.process.wait(10) == 0
 
 
 def children(pid: int) -> list[str]:
-    printed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
-    return printed.stdout.split()
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def connections(port: int) -> int:
