@@ -1,4 +1,8 @@
-"""How long each package manager takes to lock and to install the default service, and how much it installs."""
+"""How long each package manager takes to lock and to install the default service, and how much it installs.
+
+Run as `python -m bench.install`; it writes `bench/results/install.json` and the table in
+`docs/dependency-management.md`.
+"""
 
 import json
 import os
@@ -15,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.service import BIN
-from tests.template.test_install import MANAGERS, ROOT, user_environment
+from tests.tables import DOCS, replace
+from tests.template.test_install import MANAGERS, user_environment
 
-RESULTS = ROOT / "bench" / "results" / "install.json"
-PAGE = ROOT / "docs" / "dependency-management.md"
+RESULTS = Path(__file__).parent / "results" / "install.json"
+PAGE, MARK = DOCS / "dependency-management.md", "install figures"
 ROUNDS = 3
 STAGES = {
     "lock_empty": "lock, empty cache",
@@ -26,7 +31,6 @@ STAGES = {
     "install_empty": "install, empty cache",
     "install_warm": "install, warm cache",
 }
-BEGIN, END = "<!-- install figures -->", "<!-- end -->"
 
 
 class Trial:
@@ -120,7 +124,7 @@ def measure() -> dict[str, Any]:
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """The figures as a markdown table, with a line that says where they come from."""
+    """The figures in Markdown, with a line that says where they come from."""
     lines = [
         "| | version | " + " | ".join(STAGES.values()) + " | packages | `.venv` |",
         "|---|---|" + "---:|" * (len(STAGES) + 2),
@@ -129,18 +133,21 @@ def table(results: Mapping[str, Any]) -> str:
         seconds = " | ".join(f"{row[stage]:.1f} s" for stage in STAGES)
         lines.append(f"| {row['manager']} | {row['version']} | {seconds} | {row['packages']} | {row['megabytes']} MB |")
     origin = f"Median of {results['rounds']}, {results['date']}, {results['machine']}, Python {results['python']}."
-    return "\n".join([*lines, "", origin])
+    return "\n".join([*lines, "", origin]) + "\n"
 
 
 def write(results: Mapping[str, Any]) -> None:
     """Put the table into the page."""
-    before, rest = PAGE.read_text().split(BEGIN)
-    after = rest.split(END, 1)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n{table(results)}\n{END}{after}")
+    replace(PAGE, MARK, table(results))
+
+
+def main() -> None:
+    results = measure()
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    write(results)
+    print(table(results))
 
 
 if __name__ == "__main__":
-    figures = measure()
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
-    write(figures)
+    main()

@@ -5,7 +5,9 @@ import re
 
 import pytest
 
-from bench.install import BEGIN, END, MANAGERS, PAGE, RESULTS, table
+from bench.install import MANAGERS, MARK, PAGE, RESULTS, table
+
+from .tables import part
 
 WORDS = {
     "get it": "obtain",
@@ -19,8 +21,8 @@ WORDS = {
 
 def comparison() -> dict[str, dict[str, str]]:
     """The page's first table: the cells of each row, by manager."""
-    table = PAGE.read_text().split("\n## ")[0]
-    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\|.*\|$", table, re.M))
+    lines = re.findall(r"^\|.*\|$", PAGE.read_text().partition("\n## ")[0], re.M)
+    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     names = [name.lower() for name in head[1:]]
     return {label: dict(zip(names, cells, strict=True)) for label, *cells in rows}
 
@@ -28,7 +30,7 @@ def comparison() -> dict[str, dict[str, str]]:
 def test_the_figures_are_those_of_the_committed_results() -> None:
     results = json.loads(RESULTS.read_text())
     assert list(MANAGERS) == [row["manager"] for row in results["rows"]]
-    assert table(results) == PAGE.read_text().split(BEGIN)[1].split(END)[0].strip()
+    assert table(results) == part(PAGE.read_text(), MARK)
 
 
 def test_every_manager_has_a_column_and_a_section() -> None:

@@ -105,7 +105,7 @@ def test_the_template_as_it_stands_is_a_working_service(tmp_path: Path) -> None:
 
 
 def test_a_wrong_name_is_refused_by_the_validator_of_copier_yml() -> None:
-    with pytest.raises(UsageError, match="a project name has letters"):
+    with pytest.raises(UsageError, match="^a project name is letters"):
         rendered(name="two words")
 
 

@@ -103,10 +103,10 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
 def choose(path: Path, flags: dict[str, str], *, yes: bool) -> Answers:
     """The answers: from flags, else from the wizard on a terminal, else the defaults."""
     name = name_from(path)
-    if not name and "name" not in flags:
-        raise UsageError(f"no project name can be made from {path.name!r}: give one with --name")
     if not yes and sys.stdin.isatty() and sys.stdout.isatty():
         flags = wizard.ask(flags, {"name": name})
+    elif not name and "name" not in flags:
+        raise UsageError(f"no project name can be made from {path.name!r}: give one with --name")
     return Answers.complete({"name": name} | flags)
 
 

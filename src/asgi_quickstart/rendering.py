@@ -1,5 +1,6 @@
 """The one call into copier: answers in, files out."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ def rendered(answers: Answers) -> Iterator[Path]:
         try:
             copier.run_copy(str(TEMPLATE), folder, data=dict(answers.values), defaults=True, quiet=True, overwrite=True)
         except (CopierError, ValueError) as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(re.sub(r"^Validation error for question '\w+': ", "", str(error))) from error
         yield Path(folder)
 
 

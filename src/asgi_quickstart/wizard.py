@@ -62,4 +62,4 @@ def _refusal(option: Option, text: str) -> str:
         with rendered(Answers.complete({option.name: text})):
             return ""
     except UsageError as error:
-        return str(error).removeprefix(f"Validation error for question '{option.name}': ")
+        return str(error)

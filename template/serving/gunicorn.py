@@ -28,6 +28,7 @@ def when_ready(server: Arbiter) -> None:
 
 def post_fork(server: Arbiter, worker: UvicornWorker) -> None:
     """Configure uvicorn, which gunicorn knows nothing of, before the worker loads the application."""
+    worker.init_signals()  # until now the master's are in force, and a worker told to stop while it starts would not
     settings = load(ServingSettings)
     worker.config.http = Connection
     worker.config.lifespan = "on"
