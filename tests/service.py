@@ -53,7 +53,7 @@ def eventually(what: Callable[[], T], seconds: float = 20, message: Callable[[],
                 return answer
         except httpx2.TransportError:
             pass
-        assert time.monotonic() < deadline, f"not within {seconds} s: {message()}"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {message()[-5000:]}"
         time.sleep(0.01)
 
 

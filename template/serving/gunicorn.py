@@ -34,8 +34,11 @@ def post_fork(server: Arbiter, worker: UvicornWorker) -> None:
     worker.config.lifespan = "on"
     worker.config.access_log = False
     worker.config.server_header = False
-    worker.config.timeout_graceful_shutdown = 1 if worker.cfg.reload else settings.drain_seconds
-    worker.cfg.set("reload", False)  # gunicorn's own reloader sees an edit, but this kind of worker never obeys it
+    worker.config.timeout_graceful_shutdown = settings.drain_seconds
+    if worker.cfg.reload:
+        worker.config.timeout_graceful_shutdown = 1
+        worker.cfg.set("reload", False)  # gunicorn's own reloader sees an edit, but this kind of worker never obeys it
+        sys.dont_write_bytecode = True  # byte code does not notice an edit of the same second and length
     _forget_own_modules()
 
 

@@ -34,6 +34,12 @@ def test_an_edit_in_main_is_served(running: Service) -> None:
     eventually(lambda: running.get("/new").is_success, 10, lambda: running.log)
 
 
+def test_edits_of_the_same_length_within_a_second_are_served(running: Service) -> None:
+    for old, new in ("ok", "v1"), ("v1", "v2"), ("v2", "v3"), ("v3", "v4"):
+        running.edit("app/health.py", f'status="{old}"', f'status="{new}"')
+        eventually(running.says(new), 10, lambda: running.log)
+
+
 def test_an_edit_in_serving_is_served(running: Service) -> None:
     running.edit("serving/access_log.py", '"%s %s %d %.1f ms"', '"edited %s %s %d %.1f ms"')
     eventually(lambda: running.get().is_success and "edited GET / 200" in running.log, 10, lambda: running.log)
