@@ -44,6 +44,8 @@ class Trial:
         self.environment = {
             key: str(self.caches / key) if key.endswith("_CACHE_DIR") else value for key, value in given.items()
         }
+        # Pipenv takes the newest Python that it finds, the others the one that runs this.
+        self.environment["PIPENV_PYTHON"] = ".".join(platform.python_version_tuple()[:2])
         self.run(BIN / "asgi-quickstart", "new", self.service, f"--manager={manager}", "--no-install", folder=folder)
 
     def run(self, *command: str | Path, folder: Path) -> str:

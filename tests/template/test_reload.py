@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -69,6 +70,7 @@ def test_goes_on_after_an_error_at_import(running: Service, broken: str, error: 
     source = (running.folder / "app/health.py").read_text()
     (running.folder / "app/health.py").write_text(source + "\n" + broken + "\n")
     eventually(lambda: error in running.log, 10, lambda: running.log)
+    eventually(lambda: "was sent SIGTERM" in running.log, 10, lambda: running.log)  # the old worker has ended
     (running.folder / "app/health.py").write_text(source)
     reloads(running)
 
@@ -90,13 +92,26 @@ def test_reloads_with_a_streaming_response_open(running: Service) -> None:
     )
     eventually(lambda: streams(running), 10, lambda: running.log)
     with httpx2.stream("GET", running.url + "/endless") as response:
-        assert next(response.iter_raw()) == b"tick"
+        ticks = response.iter_raw()
+        assert next(ticks) == b"tick"
         reloads(running)
+        started = time.monotonic()
+        with suppress(httpx2.RemoteProtocolError):  # cut off by the old worker, which waits for it no longer
+            assert all(tick.replace(b"tick", b"") == b"" for tick in ticks)
+        assert time.monotonic() - started < 10
 
 
 def streams(service: Service) -> bool:
     with httpx2.stream("GET", service.url + "/endless") as response:
         return response.is_success
+
+
+@pytest.mark.parametrize("file", ["app/settings.py", "serving/settings.py"])
+def test_an_edit_in_what_the_master_has_imported_is_served(running: Service, file: str) -> None:
+    first = "model_config" if file.startswith("serving") else "loans_max"
+    running.edit(file, f"    {first}", f"    added: str = 'new'\n    {first}")
+    running.edit("app/health.py", 'status="ok"', "status=__import__('main').settings.added")
+    eventually(running.says("new"), 10, lambda: running.log)
 
 
 def test_a_new_module_is_served(running: Service) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -98,6 +99,23 @@ def test_ready_turns_red_on_a_kept_connection_when_the_service_is_told_to_stop(s
         assert (response.status_code, response.json()) == (503, {"status": "draining"})
 
 
+@pytest.mark.parametrize("service", SERVERS[:2], ids=lambda given: given["server"], indirect=True)
+def test_a_request_on_its_way_when_the_service_stops_is_answered(service: Service) -> None:
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        assert service.process
+        with (
+            socket.create_connection(("127.0.0.1", service.port), timeout=10) as kept,
+            socket.create_connection(("127.0.0.1", service.port), timeout=10) as fresh,
+        ):
+            assert ask(kept).startswith(b"HTTP/1.1 200")
+            service.process.send_signal(signal.SIGTERM)
+            eventually(lambda: "Shutting down" in service.log)
+            for connection in (kept, fresh):
+                answer = ask(connection)
+                assert answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer
+        assert service.process.wait(10) in (0, -signal.SIGTERM)  # of make, which passes the signal on
+
+
 def test_listens_where_the_settings_say(service: Service) -> None:
     (service.folder / ".env").write_text(f"HOST=127.0.0.2\nPORT={service.port}\nWEB_CONCURRENCY=3\nENVIRONMENT=development\n")
     process = subprocess.Popen(
@@ -142,6 +160,15 @@ def test_stops_with_status_0_and_answers_what_is_in_flight(service: Service) -> 
             service.process.send_signal(signal.SIGTERM)
             assert asking.result(timeout=10).json() == "done"
         assert service.process.wait(10) == 0
+
+
+def ask(connection: socket.socket) -> bytes:
+    """Ask for the base route on an open connection; all that comes back."""
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = b""
+    while b'"ok"' not in answer and (more := connection.recv(65536)):
+        answer += more
+    return answer
 
 
 def children(pid: int) -> list[str]:
