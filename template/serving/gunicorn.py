@@ -46,6 +46,7 @@ def worker_exit(server: Arbiter, worker: UvicornWorker) -> None:
     """In development, a worker that failed to start stays until the next save replaces it."""
     error = sys.exc_info()[1]
     if server.timeout == 0 and isinstance(error, SystemExit) and error.code:
+        logger.info("Waiting for the next save")
         signal.pause()
 
 

@@ -71,6 +71,7 @@ def test_goes_on_after_an_error_at_import(running: Service, broken: str, error: 
     (running.folder / "app/health.py").write_text(source + "\n" + broken + "\n")
     eventually(lambda: error in running.log, 10, lambda: running.log)
     eventually(lambda: "was sent SIGTERM" in running.log, 10, lambda: running.log)  # the old worker has ended
+    assert "Waiting for the next save" in running.log
     (running.folder / "app/health.py").write_text(source)
     reloads(running)
 
