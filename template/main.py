@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.health import router as health
 from app.loans import router as loans
@@ -13,7 +15,10 @@ from app.settings import Settings
 from app.state import State
 from serving.access_log import AccessLog
 from serving.draining import Draining
+from serving.overload import Overload
+from serving.security_headers import SecurityHeaders
 from serving.settings import load
+from serving.well_formed import WellFormed
 
 settings = load(Settings)
 
@@ -29,7 +34,16 @@ app = FastAPI(
     title="<% name %>",
     lifespan=lifespan,
     openapi_url="/openapi.json" if settings.development else None,  # without it, no /docs either
-    middleware=[Middleware(CorrelationIdMiddleware), Middleware(AccessLog)],
+    max_body_size=settings.max_body_bytes,
+    middleware=[
+        Middleware(CorrelationIdMiddleware),
+        Middleware(AccessLog),
+        Middleware(SecurityHeaders, hsts_seconds=settings.hsts_seconds),
+        Middleware(Overload, limit=settings.max_concurrency, always=["/health/live"]),
+        Middleware(WellFormed),
+        Middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False),
+        Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]),
+    ],
 )
 app.include_router(health)
 app.include_router(loans)

@@ -1,24 +1,34 @@
 """The settings of serving: from the environment, else from `.env`, else these defaults."""
 
-import os
 import sys
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from .processors import processors
+
+Names = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(lambda given: given.split(",") if isinstance(given, str) else given)
+]
 
 
 class ServingSettings(BaseSettings):
-    """How the service listens, stops and logs."""
+    """How the service listens, stops, logs, and what it refuses."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     environment: Literal["production", "development"] = "production"
     host: str = Field(default_factory=lambda data: "127.0.0.1" if _development(data) else "0.0.0.0")
     port: int = Field(8000, ge=1, le=65535)
-    web_concurrency: int = Field(default_factory=lambda data: 1 if _development(data) else cpus(), ge=1)
+    web_concurrency: int = Field(default_factory=lambda data: 1 if _development(data) else processors(), ge=1)
     drain_seconds: int = Field(25, ge=1)
     worker_timeout: int = Field(30, ge=1)
+    max_concurrency: int = Field(1000, ge=1)
+    max_body_bytes: int = Field(1024 * 1024, ge=0)
+    allowed_hosts: Names = ("*",)
+    cors_origins: Names = ()
+    hsts_seconds: int = Field(0, ge=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
@@ -35,11 +45,6 @@ class ServingSettings(BaseSettings):
 
 def _development(data: dict[str, object]) -> bool:
     return data.get("environment") == "development"
-
-
-def cpus() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)
