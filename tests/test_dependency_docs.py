@@ -5,9 +5,10 @@ import re
 
 import pytest
 
-from bench.install import MANAGERS, MARK, PAGE, RESULTS, table
+from bench.install import MARK, PAGE, RESULTS, table
 
 from .tables import part
+from .template.test_install import MANAGERS
 
 WORDS = {
     "get it": "obtain",
