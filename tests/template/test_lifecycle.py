@@ -83,12 +83,13 @@ def test_two_services_of_one_user_do_not_disturb_each_other(service: Service, tm
     home.mkdir()
     serve = {"HOST": "127.0.0.1", "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
     with service.started("run", **serve), other.started("run", **serve):
+        assert list(home.iterdir()) == []  # gunicorn's control socket would be there, one for both
         other_master = master(other)
         os.kill(other_master, signal.SIGTERM)
         eventually(lambda: not Path(f"/proc/{other_master}/cmdline").exists() or not other.process or other.process.poll() is not None)
         assert service.get().status_code == 200
         assert '"ERROR"' not in service.log
-        assert list(home.iterdir()) == []  # gunicorn's control socket would be there, one for both
+
 
 
 @both
