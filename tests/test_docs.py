@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asgi_quickstart.options import options
 from bench import command, reload
 
 from .conftest import Quickstart
@@ -37,6 +38,12 @@ def test_the_commands_of_the_readme_are_understood(quickstart: Quickstart) -> No
     for line in commands:
         result = quickstart(*line.replace("--run", "").split(), "--dry-run")
         assert result.returncode == 0, line
+
+
+def test_the_readme_has_every_choice() -> None:
+    text = (ROOT / "README.md").read_text()
+    for option in options():
+        assert all(f"`{choice}`" in text for choice in option.choices), option.name
 
 
 def test_the_figures_are_those_of_the_last_measurement() -> None:
