@@ -28,7 +28,7 @@ test-quick: $(BIN)/asgi-quickstart check ## Pass the tests that need no installa
 
 test-latest: ## Pass all tests with today's releases instead of the locked ones
 	mkdir -p .cache/latest && cp requirements/*.txt .cache/latest/
-	$(MAKE) lock LOCKS=.cache/latest UPGRADE=--upgrade UV_EXCLUDE_NEWER=$$(date -u -d tomorrow +%FT00:00:00Z)
+	$(MAKE) lock LOCKS=.cache/latest VENV=.cache/latest/venv UPGRADE=--upgrade UV_EXCLUDE_NEWER=$$(date -u -d tomorrow +%FT00:00:00Z)
 	$(MAKE) test LOCKS=.cache/latest VENV=.cache/latest/venv TOOLS=.cache/latest/managers LATEST=1
 
 check: $(BIN)/asgi-quickstart ## Check format, lint and types
