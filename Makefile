@@ -23,7 +23,7 @@ demo: $(BIN)/asgi-quickstart ## Write ./demo with the defaults, and serve it wit
 test: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) check ## Pass all tests
 	$(PYTEST)
 
-test-quick: $(BIN)/asgi-quickstart check ## Pass the tests that need no installation, within a minute
+test-quick: $(BIN)/asgi-quickstart check ## Pass the quicker half of the tests, within a minute
 	$(PYTEST) -m "not slow"
 
 test-latest: ## Pass all tests with today's releases instead of the locked ones

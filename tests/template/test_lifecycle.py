@@ -16,6 +16,8 @@ import pytest
 
 from ..service import Service, clean_environment, eventually
 
+pytestmark = pytest.mark.slow
+
 both = pytest.mark.parametrize(
     "service", [{"server": "gunicorn"}, {"server": "uvicorn"}], ids=lambda given: given["server"], indirect=True
 )

@@ -9,6 +9,8 @@ import pytest
 
 from ..service import Service, eventually
 
+pytestmark = pytest.mark.slow
+
 FOUNDING = "gunicorn main:app -k uvicorn.workers.UvicornWorker -c uvicorn.conf.py --reload".split()
 
 

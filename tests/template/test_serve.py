@@ -17,6 +17,8 @@ from asgi_quickstart.options import document
 
 from ..service import Service, clean_environment, eventually
 
+pytestmark = pytest.mark.slow
+
 SERVERS = [{"server": server} for server in document()["servers"]["default"]]
 every_server = pytest.mark.parametrize("service", SERVERS, ids=lambda given: given["server"], indirect=True)
 
