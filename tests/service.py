@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -119,9 +118,4 @@ def write_service(folder: Path, **given: str) -> Service:
     with rendering.rendered(Answers.complete({"name": "service"} | given)) as files:
         rendering.write(files, folder)
     (folder / ".venv").symlink_to(sys.prefix)
-    return Service(folder)
-
-
-def copy_service(service: Service, folder: Path) -> Service:
-    shutil.copytree(service.folder, folder, symlinks=True)
     return Service(folder)

@@ -122,18 +122,23 @@ def test_touches_nothing_in_a_folder_that_is_not_empty(quickstart: Quickstart) -
     assert b"FastAPI" in contents(folder)["main.py"]
 
 
-@pytest.mark.parametrize("kind", ["folder", "link"])
-def test_force_writes_through_no_link_and_into_no_folder_of_a_files_name(quickstart: Quickstart, kind: str) -> None:
+@pytest.mark.parametrize("in_the_way", ["main.py", "app"])
+@pytest.mark.parametrize("kind", ["other kind", "link"])
+def test_force_writes_through_no_link_and_over_nothing_else(quickstart: Quickstart, in_the_way: str, kind: str) -> None:
     folder = quickstart.folder / "orders"
     folder.mkdir()
-    (quickstart.folder / "precious").write_text("mine")
-    if kind == "folder":
-        (folder / "main.py").mkdir()
+    precious = quickstart.folder / "precious"
+    precious.mkdir()
+    place = folder / in_the_way
+    if kind == "link":
+        place.symlink_to(precious)
+    elif in_the_way == "app":
+        place.write_text("mine")
     else:
-        (folder / "main.py").symlink_to(quickstart.folder / "precious")
-    refused(quickstart("new", "orders", "--force", "--no-install"), 2, "main.py", "in the way")
-    assert "mine" == (quickstart.folder / "precious").read_text()
-    assert ["main.py"] == os.listdir(folder)
+        place.mkdir()
+    refused(quickstart("new", "orders", "--force", "--no-install"), 2, in_the_way, "in the way")
+    assert list(precious.iterdir()) == []
+    assert os.listdir(folder) == [in_the_way]
 
 
 def test_says_when_the_parent_cannot_be_written(quickstart: Quickstart) -> None:

@@ -49,9 +49,12 @@ def check_target(path: Path, *, force: bool) -> None:
 def write(source: Path, path: Path) -> None:
     """Put the files of `source` into `path`; whatever else is there stays as it is."""
     for name in names(source):
-        target = path / name
-        if target.is_symlink() or target.is_dir():
-            raise UsageError(f"{target} is in the way and is not a plain file: move it")
+        for place in (name, *name.parents[:-1]):
+            target = path / place
+            if target.is_symlink() or target.exists() and target.is_dir() == (place == name):
+                raise UsageError(
+                    f"{target} is in the way: the template has a {'file' if place == name else 'folder'} there"
+                )
     try:
         for name in names(source):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
