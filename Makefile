@@ -11,7 +11,7 @@ SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -
 PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-latest check format lock docs bench-command bench-install bench-reload
+.PHONY: help demo test test-quick promises test-latest check format lock docs bench-command bench-install bench-reload
 
 help: ## Show these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) check ## Pass all tests
 
 test-quick: $(BIN)/asgi-quickstart check ## Pass the quicker half of the tests, within a minute
 	$(PYTEST) -m "not slow"
+
+promises: $(BIN)/asgi-quickstart ## Measure the promises of every server, and write docs/servers.md
+	FIGURES=1 $(PYTEST) -m promise
 
 test-latest: ## Pass all tests with today's releases instead of the locked ones
 	mkdir -p .cache/latest && cp requirements/*.txt .cache/latest/

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from . import matrix
+from . import matrix, promises
 from .service import BIN, Service, clean_environment, write_service
 
 
@@ -39,11 +39,22 @@ class Quickstart:
         )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    promises.label(items)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Write the table of what was tested, and name what was skipped in the last lines."""
+    """Write the tables of what was tested, and print what was measured and what was skipped in the last lines."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
     outcomes = {report.nodeid: "yes" if report.passed else "no" for report in reports if report.when == "call"}
     if matrix.write(outcomes):
         terminalreporter.write_line("docs/tested.md is written anew")
+    reports += terminalreporter.stats.get("xfailed", []) + terminalreporter.stats.get("skipped", [])
+    verdicts, figures = promises.summary(reports)
+    for (name, server), measured in sorted(figures.items()):
+        for figure in measured:
+            terminalreporter.write_line(f"{name}, {server}: {figure}")
+    if promises.write(verdicts, figures):
+        terminalreporter.write_line("docs/servers.md is written anew")
     for report in terminalreporter.stats.get("skipped", []):
         terminalreporter.write_line(f"not tested: {report.nodeid}: {report.longrepr[2]}")

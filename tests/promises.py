@@ -1,0 +1,100 @@
+"""The promises of every server: how a test names the one it shows, and the table written from their outcomes."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from asgi_quickstart.options import document
+
+from .tables import DOCS, part, replace
+
+SERVERS: list[str] = list(document()["servers"]["default"])
+PAGE = DOCS / "servers.md"
+PROMISES = {
+    "Start": "ready after the lifespan's start-up; one that raises ends the process with a status",
+    "Hot reload": "`make dev` serves the edit, refuses nobody, survives an error",
+    "Drain": "on SIGTERM what is in flight is answered, streams end politely, readiness is red, status 0",
+    "Restart": "three restarts under load lose no request",
+    "Worker death": "a killed worker is replaced, the others answer all the time",
+    "Blocked loop": "the stack that blocks is logged, the worker replaced",
+    "Recycling": "a worker is replaced after MAX_REQUESTS, without an error to anyone",
+    "Bad requests": "refused as RFC 9110 and 9112 ask, never a 500, never a second answer",
+    "Slow clients": "headers, bodies and readers that never finish are closed, the others are served meanwhile",
+    "WebSocket": "Autobahn's cases pass; message size limited; compression off",
+    "Proxies": "forwarded headers from TRUSTED_PROXIES alone; nginx and Caddy in front; unix and inherited sockets",
+    "Headers": "host allow-list, security headers, no server name, CORS closed",
+    "Limits": "workers from the quota, keep-alive of 75 s, 503 with Retry-After beyond MAX_CONCURRENCY",
+    "Metrics": "the sum over all workers, those that died too",
+    "Logs": "one line a request, a crash once, with the request's id",
+}
+
+
+def promise(name: str, fixture: str = "service", **broken: str) -> Callable[[Any], Any]:
+    """Run the test on every server, as what shows the promise `name`; `broken` names a server that cannot keep it, and why.
+
+    Such a server's test must fail, so that the table learns when the server has learnt it.
+    """
+    assert name in PROMISES and set(broken) <= set(SERVERS)
+    cases = [
+        pytest.param(
+            {"server": server},
+            id=server,
+            marks=[pytest.mark.xfail(strict=True, reason=broken[server])] if server in broken else [],
+        )
+        for server in SERVERS
+    ]
+    scope = "function" if fixture == "service" else "module"
+
+    def mark(test: Any) -> Any:
+        return pytest.mark.promise(name)(pytest.mark.parametrize(fixture, cases, indirect=True, scope=scope)(test))
+
+    return mark
+
+
+def label(items: Iterable[pytest.Item]) -> None:
+    """Note in each test's report which promise it shows on which server."""
+    for item in items:
+        if marker := item.get_closest_marker("promise"):
+            (server,) = {server for server in SERVERS if server in item.nodeid.rpartition("[")[2].rstrip("]").split("-")}
+            item.user_properties.append(("promise", (marker.args[0], server)))
+
+
+def summary(reports: Iterable[pytest.TestReport]) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], list[str]]]:
+    """By promise and server: whether it was kept (with the reason if not), and the figures measured."""
+    verdicts: dict[tuple[str, str], str] = {}
+    figures: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for report in reports:
+        properties = dict(report.user_properties)
+        if "promise" not in properties or (report.when != "call" and report.passed):
+            continue
+        cell = tuple(properties["promise"])
+        reason = getattr(report, "wasxfail", "") or ("" if report.passed else "not tested" if report.skipped else "broken")
+        verdicts[cell] = "; ".join(filter(None, [verdicts.get(cell), reason]))
+        figures[cell] += [value for key, value in report.user_properties if key == "figure"]
+    return verdicts, figures
+
+
+def table(verdicts: dict[tuple[str, str], str], figures: dict[tuple[str, str], list[str]]) -> str:
+    """A row a promise, a column a server."""
+    rows = [f"| | {' | '.join(SERVERS)} |", "|---" * (len(SERVERS) + 1) + "|"]
+    for name, words in PROMISES.items():
+        cells = []
+        for server in SERVERS:
+            reason = verdicts[name, server]
+            cells.append("<br>".join([f"**in part**: {reason}" if reason else "yes", *figures.get((name, server), [])]))
+        rows.append(f"| **{name}**: {words} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def write(verdicts: dict[tuple[str, str], str], figures: dict[tuple[str, str], list[str]]) -> bool:
+    """Write the table if all of it was run, and a verdict has changed or new figures are wanted (`make promises`)."""
+    if set(verdicts) != {(name, server) for name in PROMISES for server in SERVERS}:
+        return False
+    if table(verdicts, {}) == re.sub(r"<br>.*?(?= \|)", "", part(PAGE, "promises")) and not os.environ.get("FIGURES"):
+        return False
+    replace(PAGE, "promises", table(verdicts, figures))
+    return True
