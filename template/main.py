@@ -14,19 +14,22 @@ from app.loans import router as loans
 from app.settings import Settings
 from app.state import State
 from serving.access_log import AccessLog
-from serving.draining import Draining
+from serving.draining import Drain, Draining
 from serving.overload import Overload
+from serving.recycling import Recycling
 from serving.security_headers import SecurityHeaders
 from serving.settings import load
+from serving.watchdog import Watchdog
 from serving.well_formed import WellFormed
 
 settings = load(Settings)
+draining = Draining(settings.drain_seconds)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Open what requests share (a pool, a client) before the first one; close it after the last."""
-    with Draining() as draining:
+    with draining, Watchdog(settings.worker_timeout, on=not settings.development):
         yield State(settings=settings, draining=draining)
 
 
@@ -38,6 +41,8 @@ app = FastAPI(
     middleware=[
         Middleware(CorrelationIdMiddleware),
         Middleware(AccessLog),
+        Middleware(Recycling, limit=settings.max_requests),
+        Middleware(Drain, draining=draining),
         Middleware(SecurityHeaders, hsts_seconds=settings.hsts_seconds),
         Middleware(Overload, limit=settings.max_concurrency, always=["/health/live"]),
         Middleware(WellFormed),

@@ -1,10 +1,14 @@
-"""gunicorn's settings: `gunicorn main:app -c uvicorn.conf.py`."""
+"""gunicorn's settings: `<% servers[server].run %>`."""
 
 import os
 
 # Imported in the master, so that a new worker has them from the start: add what your application is slow to import.
 import fastapi  # noqa: F401
+
+# :: if server == "gunicorn"
 import httptools  # noqa: F401
+
+# :: endif
 import uvloop  # noqa: F401
 
 from app.settings import Settings
@@ -16,9 +20,13 @@ settings = load(Settings)
 
 bind = settings.bind
 workers = settings.web_concurrency
+# :: if server == "hypercorn"
+worker_class = "serving.hypercorn.HypercornWorker"
+# :: else
 worker_class = "uvicorn_worker.UvicornWorker"
+# :: endif
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # in memory: a slow disk is no dead worker
-timeout = settings.worker_timeout
+timeout = settings.worker_timeout + 5  # the watchdog is earlier, and says why
 graceful_timeout = settings.drain_seconds + 5
 keepalive = 75  # longer than a load balancer's, which must be the one to close
 control_socket_disable = True

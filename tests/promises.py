@@ -4,7 +4,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -47,7 +47,7 @@ def promise(name: str, fixture: str = "service", **broken: str) -> Callable[[Any
         )
         for server in SERVERS
     ]
-    scope = "function" if fixture == "service" else "module"
+    scope: Literal["function", "module"] = "function" if fixture == "service" else "module"
 
     def mark(test: Any) -> Any:
         return pytest.mark.promise(name)(pytest.mark.parametrize(fixture, cases, indirect=True, scope=scope)(test))
@@ -59,26 +59,32 @@ def label(items: Iterable[pytest.Item]) -> None:
     """Note in each test's report which promise it shows on which server."""
     for item in items:
         if marker := item.get_closest_marker("promise"):
-            (server,) = {server for server in SERVERS if server in item.nodeid.rpartition("[")[2].rstrip("]").split("-")}
+            parameters = item.nodeid.rpartition("[")[2].rstrip("]").split("-")
+            (server,) = (server for server in SERVERS if server in parameters)
             item.user_properties.append(("promise", (marker.args[0], server)))
 
 
-def summary(reports: Iterable[pytest.TestReport]) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], list[str]]]:
+Cell = tuple[str, str]  # promise, server
+
+
+def summary(reports: Iterable[pytest.TestReport]) -> tuple[dict[Cell, str], dict[Cell, list[str]]]:
     """By promise and server: whether it was kept (with the reason if not), and the figures measured."""
-    verdicts: dict[tuple[str, str], str] = {}
-    figures: dict[tuple[str, str], list[str]] = defaultdict(list)
+    verdicts: dict[Cell, str] = {}
+    figures: dict[Cell, list[str]] = defaultdict(list)
     for report in reports:
         properties = dict(report.user_properties)
         if "promise" not in properties or (report.when != "call" and report.passed):
             continue
-        cell = tuple(properties["promise"])
-        reason = getattr(report, "wasxfail", "") or ("" if report.passed else "not tested" if report.skipped else "broken")
+        cell = cast(Cell, tuple(cast(list[str], properties["promise"])))
+        reason = getattr(report, "wasxfail", "") or {"passed": "", "skipped": "not tested"}.get(
+            report.outcome, "broken"
+        )
         verdicts[cell] = "; ".join(filter(None, [verdicts.get(cell), reason]))
-        figures[cell] += [value for key, value in report.user_properties if key == "figure"]
+        figures[cell] += [str(value) for key, value in report.user_properties if key == "figure"]
     return verdicts, figures
 
 
-def table(verdicts: dict[tuple[str, str], str], figures: dict[tuple[str, str], list[str]]) -> str:
+def table(verdicts: dict[Cell, str], figures: dict[Cell, list[str]]) -> str:
     """A row a promise, a column a server."""
     rows = [f"| | {' | '.join(SERVERS)} |", "|---" * (len(SERVERS) + 1) + "|"]
     for name, words in PROMISES.items():
@@ -90,11 +96,12 @@ def table(verdicts: dict[tuple[str, str], str], figures: dict[tuple[str, str], l
     return "\n".join(rows) + "\n"
 
 
-def write(verdicts: dict[tuple[str, str], str], figures: dict[tuple[str, str], list[str]]) -> bool:
+def write(verdicts: dict[Cell, str], figures: dict[Cell, list[str]]) -> bool:
     """Write the table if all of it was run, and a verdict has changed or new figures are wanted (`make promises`)."""
     if set(verdicts) != {(name, server) for name in PROMISES for server in SERVERS}:
         return False
-    if table(verdicts, {}) == re.sub(r"<br>.*?(?= \|)", "", part(PAGE, "promises")) and not os.environ.get("FIGURES"):
+    figureless = re.sub(r"<br>.*?(?= \|)", "", part(PAGE.read_text(), "promises"))
+    if figureless == table(verdicts, {}) and not os.environ.get("FIGURES"):
         return False
     replace(PAGE, "promises", table(verdicts, figures))
     return True

@@ -1,8 +1,24 @@
-"""HTTP connections of uvicorn that are not cut off when a worker stops."""
+"""uvicorn's connections: its settings, alone and under gunicorn, and what no setting of it can do."""
+
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .settings import ServingSettings, load
+
 LINGER = 0.5  # seconds
+
+
+def uvicorn_settings() -> dict[str, Any]:
+    """For `uvicorn.Config`."""
+    settings = load(ServingSettings)
+    return {
+        "http": Connection,
+        "lifespan": "on",
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": settings.drain_seconds + 1,
+    }
 
 
 class Connection(HttpToolsProtocol):
@@ -11,16 +27,8 @@ class Connection(HttpToolsProtocol):
     A request may be on its way on it already; uvicorn would close it at once, and the client see a reset.
     """
 
-    stopping = False
-
     def shutdown(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
-            self.stopping = True
             self.loop.call_later(LINGER, super().shutdown)
         else:
             super().shutdown()
-
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        if self.stopping and self.cycle is not None:
-            self.cycle.keep_alive = False

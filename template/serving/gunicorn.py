@@ -1,4 +1,4 @@
-"""gunicorn's hooks: uvicorn's settings in the worker, and a reload that works."""
+"""gunicorn's hooks: what its workers need to be told, and a reload that works."""
 
 import logging
 import os
@@ -6,12 +6,16 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from types import FrameType
 
 from gunicorn.arbiter import Arbiter
-from uvicorn_worker import UvicornWorker
+from gunicorn.workers.base import Worker
 
-from .connection import Connection
-from .settings import ServingSettings, load
+# :: if server == "gunicorn"
+from .connection import uvicorn_settings
+
+# :: endif
+from .recycling import MASTER
 
 logger = logging.getLogger("gunicorn.error")
 
@@ -19,30 +23,36 @@ HERE = Path.cwd()
 
 
 def when_ready(server: Arbiter) -> None:
-    """In development, replace the workers on every save, and let a breakpoint stop one."""
+    """Pass a second SIGTERM on to the workers; in development, replace them on every save, and let a breakpoint stop one."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        if server.LISTENERS:
+            server.signal(number, frame)
+        else:  # it is stopping already, and looks at no signal until the workers have ended
+            server.kill_workers(number)
+
+    signal.signal(signal.SIGTERM, terminate)
+    os.environ[MASTER] = str(os.getpid())
     if server.cfg.reload:
         server.timeout = 0
         server.handle_usr1 = lambda: _replace_workers(server)
         threading.Thread(target=_watch, daemon=True).start()
 
 
-def post_fork(server: Arbiter, worker: UvicornWorker) -> None:
-    """Configure uvicorn, which gunicorn knows nothing of, before the worker loads the application."""
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """Make the worker ready before it loads the application."""
     worker.init_signals()  # until now the master's are in force, and a worker told to stop while it starts would not
-    settings = load(ServingSettings)
-    worker.config.http = Connection
-    worker.config.lifespan = "on"
-    worker.config.access_log = False
-    worker.config.server_header = False
-    worker.config.timeout_graceful_shutdown = settings.drain_seconds
+    # :: if server == "gunicorn"
+    for name, value in uvicorn_settings().items():
+        setattr(worker.config, name, value)
+    # :: endif
     if worker.cfg.reload:
-        worker.config.timeout_graceful_shutdown = 1
         worker.cfg.set("reload", False)  # gunicorn's own reloader sees an edit, but this kind of worker never obeys it
         sys.dont_write_bytecode = True  # byte code does not notice an edit of the same second and length
     _forget_own_modules()
 
 
-def worker_exit(server: Arbiter, worker: UvicornWorker) -> None:
+def worker_exit(server: Arbiter, worker: Worker) -> None:
     """In development, a worker that failed to start stays until the next save replaces it."""
     error = sys.exc_info()[1]
     if server.timeout == 0 and isinstance(error, SystemExit) and error.code:

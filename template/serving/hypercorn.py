@@ -1,23 +1,60 @@
-"""hypercorn, started as the settings say: `python -m serving.hypercorn [--reload]`."""
+"""hypercorn as a worker of gunicorn, because its own master ends when the first worker dies."""
 
+import asyncio
+import logging
+import signal
 import sys
 
+import uvloop
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+from hypercorn.asyncio import serve
 from hypercorn.config import Config
-from hypercorn.run import run
+from hypercorn.utils import LifespanFailureError
 
-from . import logs
 from .settings import ServingSettings, load
 
-if __name__ == "__main__":
-    settings = load(ServingSettings)
-    config = Config()
-    config.application_path = "main:app"
-    config.bind = settings.bind
-    config.workers = settings.web_concurrency
-    config.worker_class = "uvloop"
-    config.logconfig_dict = logs.config(development=settings.development, level=settings.log_level)
-    config.include_server_header = False
-    config.keep_alive_timeout = 75  # seconds; longer than a load balancer's, which must be the one to close
-    config.graceful_timeout = settings.drain_seconds
-    config.use_reloader = "--reload" in sys.argv[1:]
-    sys.exit(run(config))
+LINGER = 0.5  # seconds in which requests on their way are still answered after the worker was told to stop
+
+
+class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
+    """Serves gunicorn's listening sockets with hypercorn."""
+
+    def init_signals(self) -> None:
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+
+    def run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        settings = load(ServingSettings)
+        config = Config()
+        config.bind = [f"fd://{listener.fileno()}" for listener in self.sockets]
+        config.errorlog = logging.getLogger("hypercorn.error")
+        config.include_server_header = False
+        config.keep_alive_timeout = self.cfg.keepalive
+        config.graceful_timeout = settings.drain_seconds + 1
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+        async def stopped() -> None:
+            await stop.wait()
+            await asyncio.sleep(0 if settings.development else LINGER)
+
+        beat = asyncio.create_task(self._beat())
+        try:
+            await serve(self.wsgi, config, shutdown_trigger=stopped, mode="asgi")
+        except LifespanFailureError as error:
+            self.log.error("%s", error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        finally:
+            beat.cancel()
+
+    async def _beat(self) -> None:
+        """Tell gunicorn that the worker is alive."""
+        while True:
+            self.notify()
+            await asyncio.sleep(1)

@@ -1,14 +1,37 @@
 """uvicorn, started as the settings say: `python -m serving.uvicorn [--reload]`."""
 
+import os
+import signal
 import sys
+from types import FrameType
 
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from . import logs
-from .connection import Connection
+from .connection import uvicorn_settings
+from .recycling import MASTER
 from .settings import ServingSettings, load
+
+
+class Master(Multiprocess):
+    """uvicorn's master of workers, for one worker too: it replaces a worker that died."""
+
+    def init_processes(self) -> None:
+        """Start the workers, and wait until each is ready or has failed to start."""
+        super().init_processes()
+        signal.signal(signal.SIGTERM, self._terminate)
+        for process in self.processes:
+            process.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit)
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        if self.should_exit.is_set():  # it waits for the workers already: end them
+            for process in self.processes:
+                if process.exitcode is None and process.pid:
+                    os.kill(process.pid, number)
+        self.should_exit.set()
+
 
 if __name__ == "__main__":
     settings = load(ServingSettings)
@@ -18,22 +41,18 @@ if __name__ == "__main__":
         host=settings.host,
         port=settings.port,
         workers=settings.web_concurrency,
-        http=Connection,
-        lifespan="on",
         log_config=logs.config(development=settings.development, level=settings.log_level),
-        access_log=False,
-        server_header=False,
         timeout_keep_alive=75,  # seconds; longer than a load balancer's, which must be the one to close
-        timeout_worker_healthcheck=3,  # seconds; a worker that failed to start is noticed after as many
-        timeout_graceful_shutdown=1 if reload else settings.drain_seconds,
+        timeout_worker_healthcheck=settings.worker_timeout + 5,  # the watchdog is earlier, and says why
         reload=reload,
         reload_includes=[".env"] if reload else None,
+        **uvicorn_settings(),
     )
     sockets = [config.bind_socket()]
     if reload:
         ChangeReload(config, target=Server(config).run, sockets=sockets).run()
     else:
-        # For one worker too: it replaces a worker that died, and tells of one that could not start.
-        supervisor = Multiprocess(config, sockets)
-        supervisor.run()
-        sys.exit(STARTUP_FAILURE if any(p.exitcode == STARTUP_FAILURE for p in supervisor.processes) else 0)
+        os.environ[MASTER] = str(os.getpid())
+        master = Master(config, sockets)
+        master.run()
+        sys.exit(STARTUP_FAILURE if any(p.exitcode == STARTUP_FAILURE for p in master.processes) else 0)

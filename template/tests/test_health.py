@@ -2,8 +2,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from main import app
-from serving.draining import Draining
+from main import app, draining
 
 
 @pytest.mark.parametrize("path", ["/", "/health/live", "/health/ready"])
@@ -13,9 +12,7 @@ def test_answers_while_the_service_runs(client: TestClient, path: str) -> None:
 
 
 def test_ready_is_red_while_draining(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    draining = client.app_state["draining"]
-    assert isinstance(draining, Draining)
-    draining.begun = True
+    monkeypatch.setattr(draining, "begun", True)
     assert client.get("/health/ready").status_code == 503
     assert client.get("/health/live").status_code == 200
 

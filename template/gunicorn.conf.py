@@ -1,0 +1,1 @@
+# :: include "template/uvicorn.conf.py"
