@@ -49,7 +49,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     outcomes = {report.nodeid: "yes" if report.passed else "no" for report in reports if report.when == "call"}
     if matrix.write(outcomes):
         terminalreporter.write_line("docs/tested.md is written anew")
-    reports += terminalreporter.stats.get("xfailed", []) + terminalreporter.stats.get("skipped", [])
+    for outcome in ("xfailed", "xpassed", "skipped"):
+        reports += terminalreporter.stats.get(outcome, [])
     verdicts, figures = promises.summary(reports)
     for (name, server), measured in sorted(figures.items()):
         for figure in measured:

@@ -33,17 +33,18 @@ PROMISES = {
 }
 
 
-def promise(name: str, fixture: str = "service", **broken: str) -> Callable[[Any], Any]:
+def promise(name: str, fixture: str = "service", strict: bool = True, **broken: str) -> Callable[[Any], Any]:
     """Run the test on every server, as what shows the promise `name`; `broken` names a server that cannot keep it, and why.
 
-    Such a server's test must fail, so that the table learns when the server has learnt it.
+    Such a server's test must fail, so that the table learns when the server has learnt it; unless `strict` is off,
+    because it breaks the promise in most runs only.
     """
     assert name in PROMISES and set(broken) <= set(SERVERS)
     cases = [
         pytest.param(
             {"server": server},
             id=server,
-            marks=[pytest.mark.xfail(strict=True, reason=broken[server])] if server in broken else [],
+            marks=[pytest.mark.xfail(strict=strict, reason=broken[server])] if server in broken else [],
         )
         for server in SERVERS
     ]

@@ -3,14 +3,17 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import TypeVarTuple
 
 import uvloop
-from granian import Granian, loops
+from granian import loops
 from granian.constants import Interfaces, Loops
+from granian.net import SocketSpec  # type: ignore[attr-defined]
+from granian.server.mp import MPServer
 
 from . import logs
 from .recycling import MASTER
@@ -28,35 +31,51 @@ class LingeringLoop(uvloop.Loop):
 
 
 @loops.register("uvloop")
-def lingering_loop() -> asyncio.AbstractEventLoop:
+def event_loop() -> asyncio.AbstractEventLoop:
     """What granian makes in each worker."""
-    loop = LingeringLoop()
+    loop = uvloop.Loop() if load(ServingSettings).development else LingeringLoop()
     asyncio.set_event_loop(loop)
     return loop
 
 
+class Server(MPServer):
+    """granian with one listening socket for all workers, so that what waits in it outlives the worker.
+
+    That is what granian does everywhere but on Linux, where it gives each worker a socket of its own.
+    """
+
+    def _init_shared_socket(self) -> None:
+        self._ssp = None
+        listening = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
+        self._shd = listening  # type: ignore[assignment]
+        self._sfd = listening.get_fd()
+        self._sso = socket.socket(fileno=self._sfd)
+        self._sso.set_inheritable(True)
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self.pid:  # a worker that has only just been forked
+            sys.exit()
+        if self.interrupt_signal:  # it waits for the workers already: end them
+            for worker in self.wrks:
+                worker.terminate()  # type: ignore[no-untyped-call]
+        self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
+
+
 if __name__ == "__main__":
     settings = load(ServingSettings)
-    server = Granian(
+    os.environ[MASTER] = str(os.getpid())
+    Server(
         "main:app",
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
         workers=settings.web_concurrency,
-        loop=Loops.asyncio if settings.development else Loops.uvloop,
+        loop=Loops.uvloop,
         log_dictconfig=logs.config(development=settings.development, level=settings.log_level),
         respawn_failed_workers=True,
         workers_kill_timeout=settings.drain_seconds + 5,
         reload="--reload" in sys.argv[1:],
+        reload_ignore_patterns=[r"^(?!.*\.(py|env)$)"],
         reload_ignore_worker_failure=True,
-    )
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        if server.interrupt_signal:  # it waits for the workers already: end them
-            for worker in server.wrks:
-                worker.terminate()  # type: ignore[no-untyped-call]
-        server.signal_handler_interrupt()  # type: ignore[no-untyped-call]
-
-    server.on_startup(lambda: signal.signal(signal.SIGTERM, terminate))
-    os.environ[MASTER] = str(os.getpid())
-    server.serve()
+    ).serve()

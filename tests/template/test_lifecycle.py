@@ -1,11 +1,12 @@
-"""Starting, losing a worker, restarting: on the servers that have a master."""
+"""Starting, restarting, losing a worker, a worker that blocks, workers that are replaced by and by."""
 
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -14,36 +15,15 @@ from threading import Event
 import httpx2
 import pytest
 
+from ..promises import promise
 from ..service import Service, clean_environment, eventually
+from . import probes
+from .processes import master, workers
 
 pytestmark = pytest.mark.slow
 
-both = pytest.mark.parametrize(
-    "service", [{"server": "gunicorn"}, {"server": "uvicorn"}], ids=lambda given: given["server"], indirect=True
-)
+Record = Callable[[str, object], None]
 POST = {"amount": "1000", "rate": "5", "months": 12}
-
-
-def master(service: Service) -> int:
-    """The process that `make run` has started."""
-    assert service.process
-    pid = service.process.pid
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-
-
-def workers(service: Service) -> list[int]:
-    """The children of the master that serve."""
-    pid = master(service)
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if serves(child)]
-
-
-def serves(pid: str) -> bool:
-    """Not the helper process of multiprocessing, and not one that has just ended."""
-    try:
-        line = Path(f"/proc/{pid}/cmdline").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return bool(line) and "resource_tracker" not in line
 
 
 def keep_asking(ask: Callable[[], httpx2.Response], stop: Event) -> tuple[int, list[str]]:
@@ -59,9 +39,9 @@ def keep_asking(ask: Callable[[], httpx2.Response], stop: Event) -> tuple[int, l
     return asked, wrong
 
 
-@both
-def test_a_lifespan_that_raises_ends_the_process_with_a_status(service: Service) -> None:
-    service.edit("main.py", "    with Draining()", "    raise RuntimeError('no database')\n    with Draining()")
+@promise("Start")
+def test_a_lifespan_that_raises_ends_the_process_with_a_status(service: Service, record_property: Record) -> None:
+    service.edit("main.py", "    with draining,", "    raise RuntimeError('no database')\n    with draining,")
     started = time.monotonic()
     result = subprocess.run(
         ["make", "--silent", "run"],
@@ -71,12 +51,14 @@ def test_a_lifespan_that_raises_ends_the_process_with_a_status(service: Service)
         text=True,
         timeout=20,
     )
+    seconds = time.monotonic() - started
+    record_property("figure", f"a start-up that raises: ended after {seconds:.1f} s")
     assert result.returncode != 0
-    assert time.monotonic() - started < 5
-    assert "no database" in result.stdout + result.stderr
+    assert seconds < 5
+    assert "RuntimeError: no database" in result.stdout + result.stderr
 
 
-@both
+@promise("Start")
 def test_two_services_of_one_user_do_not_disturb_each_other(service: Service, tmp_path: Path) -> None:
     other = Service(service.folder)
     other.folder = tmp_path / "other"
@@ -94,28 +76,34 @@ def test_two_services_of_one_user_do_not_disturb_each_other(service: Service, tm
 
 
 
-@both
-def test_a_killed_worker_is_replaced_while_the_service_answers(service: Service) -> None:
+@promise("Worker death")
+def test_a_killed_worker_is_replaced_while_the_service_answers(service: Service, record_property: Record) -> None:
+    probes.add_to(service)
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"):
         eventually(lambda: len(workers(service)) == 2)
-        before = workers(service)
+        before = set(workers(service))
+        victim = service.get("/pid").json()
         with ThreadPoolExecutor() as pool:
             stop = Event()
             asking = pool.submit(keep_asking, service.get, stop)
-            os.kill(before[0], signal.SIGKILL)
+            os.kill(victim, signal.SIGKILL)
             started = time.monotonic()
-            eventually(lambda: len(set(workers(service)) - {before[0]}) == 2, 10)
+            eventually(lambda: service.get("/pid").json() not in before, 20, lambda: service.log)
             seconds = time.monotonic() - started
-            eventually(lambda: service.log.count("Application startup complete") == 3)
             stop.set()
             asked, wrong = asking.result()
-    print(f"replaced after {seconds:.2f} s, {len(wrong)} of {asked} lost")
+    record_property("figure", f"replacement answers after {seconds:.1f} s, {len(wrong)} of {asked} requests lost")
     assert seconds < 2
     assert len(wrong) <= 1  # what the killed one had in hand
 
 
-@both
-def test_three_restarts_lose_no_request(service: Service) -> None:
+@promise(
+    "Restart",
+    strict=False,
+    granian="a few of 30,000 requests on new connections fail: what a worker has accepted and not yet read when it "
+    "stops is closed; let the proxy try again on the next connection",
+)
+def test_three_restarts_lose_no_request(service: Service, record_property: Record) -> None:
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"):
         eventually(lambda: len(workers(service)) == 2)
         stop = Event()
@@ -136,5 +124,52 @@ def test_three_restarts_lose_no_request(service: Service) -> None:
                 stop.set()
             answers = [future.result() for future in asking]
     wrong = [error for _, errors in answers for error in errors]
-    print(f"{sum(number for number, _ in answers)} requests, {len(wrong)} lost")
+    record_property("figure", f"{len(wrong)} of {sum(number for number, _ in answers):,} requests lost")
+    assert wrong == []
+
+
+@promise("Blocked loop")
+def test_a_worker_that_blocks_is_replaced_and_its_stack_is_logged(service: Service, record_property: Record) -> None:
+    probes.add_to(service)
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2", WORKER_TIMEOUT="2"), ThreadPoolExecutor() as pool:
+        eventually(lambda: len(workers(service)) == 2)
+        before = set(workers(service))
+        started = time.monotonic()
+        blocked = pool.submit(service.get, "/block?seconds=60")
+        eventually(lambda: cut_off(blocked), 15, lambda: service.log)
+        seconds = time.monotonic() - started
+        eventually(lambda: len(set(workers(service)) - before) == 1 and service.get("/pid").json() not in before)
+        assert service.get().status_code == 200
+    record_property("figure", f"ended {seconds:.1f} s after it blocked, with a WORKER_TIMEOUT of 2 s")
+    assert 1 < seconds < 4
+    assert re.search(r'File ".*main.py", line \d+ in block', service.log)
+
+
+def cut_off(asking: Future[httpx2.Response]) -> bool:
+    """Whether the client's connection was closed without an answer."""
+    return asking.done() and isinstance(asking.exception(), httpx2.TransportError)
+
+
+@promise("Recycling")
+def test_workers_are_replaced_without_an_error_to_anyone(service: Service, record_property: Record) -> None:
+    probes.add_to(service)
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2", MAX_REQUESTS="300"):
+        eventually(lambda: len(workers(service)) == 2)
+        before = set(workers(service))
+        stop = Event()
+        with (
+            ThreadPoolExecutor() as pool,
+            httpx2.Client(base_url=service.url, timeout=20) as client,
+            client.stream("GET", "/events") as events,
+        ):
+            lines = events.iter_lines()
+            assert next(lines) == "data: 1"
+            asking = pool.submit(keep_asking, partial(client.get, "/", headers={"Connection": "close"}), stop)
+            try:
+                assert set(lines) <= {"", ": ping"}  # until the regular end: a connection that is cut raises
+                eventually(lambda: not before & set(workers(service)), 40, lambda: service.log)
+            finally:
+                stop.set()
+            asked, wrong = asking.result()
+    record_property("figure", f"both workers replaced, {len(wrong)} of {asked:,} requests lost")
     assert wrong == []

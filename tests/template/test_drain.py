@@ -1,0 +1,171 @@
+"""Draining: what a client sees when the service is told to stop."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import httpx2
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from ..promises import promise
+from ..service import Service, eventually
+from . import probes
+from .processes import master, workers
+
+pytestmark = pytest.mark.slow
+
+ONE_WORKER = {"HOST": "127.0.0.1", "WEB_CONCURRENCY": "1"}
+Record = Callable[[str, object], None]
+
+
+def stop(service: Service) -> float:
+    """Tell the master to stop; when that was."""
+    os.kill(master(service), signal.SIGTERM)
+    return time.monotonic()
+
+
+def ended(service: Service, seconds: float = 20) -> int:
+    """The status with which `make run` ends."""
+    assert service.process
+    return service.process.wait(seconds)
+
+
+def ask(connection: socket.socket, path: str = "/health/ready") -> bytes:
+    """The answer's head and body, on an open connection."""
+    connection.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
+    answer = b""
+    while b"}" not in answer and (more := connection.recv(65536)):
+        answer += more
+    return answer
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All that comes until the server closes the connection."""
+    answer = b""
+    while more := connection.recv(65536):
+        answer += more
+    return answer
+
+
+@promise("Drain")
+def test_readiness_is_red_on_a_kept_connection_which_is_then_closed(service: Service, record_property: Record) -> None:
+    probes.add_to(service)
+    with service.started("run", **ONE_WORKER), ThreadPoolExecutor() as pool:
+        address = ("127.0.0.1", service.port)
+        with socket.create_connection(address, timeout=10) as kept, socket.create_connection(address, timeout=10) as fresh:
+            assert ask(kept).startswith(b"HTTP/1.1 200")
+            in_flight = pool.submit(service.get, "/slow?seconds=2")
+            started = stop(service)
+            while (answer := ask(kept)).startswith(b"HTTP/1.1 200"):  # the signal has a way to go, from make to the worker
+                assert time.monotonic() - started < 1
+            answers = [answer, ask(fresh)]
+            seconds = time.monotonic() - started
+        for answer in answers:
+            assert answer.startswith(b"HTTP/1.1 503") and b'{"status":"draining"}' in answer, answer
+            assert b"\r\nconnection: close\r\n" in answer.lower()
+        record_property("figure", f"readiness red after {seconds:.2f} s")
+        assert in_flight.result(10).json() == "done"
+        assert ended(service) == 0
+
+
+@promise("Drain")
+def test_200_requests_in_flight_are_answered(service: Service, record_property: Record) -> None:
+    probes.add_to(service)
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"), ExitStack() as clients:
+        asked = []
+        for _ in range(200):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=20))
+            client.sendall(b"GET /slow?seconds=3 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            asked.append(client)
+        eventually(lambda: unread(service.port) == 0)
+        started = stop(service)
+        answers = [everything(client) for client in asked]
+        assert ended(service) == 0
+        seconds = time.monotonic() - started
+    lost = [answer for answer in answers if not answer.startswith(b"HTTP/1.1 200") or b"done" not in answer]
+    record_property("figure", f"200 requests in flight, {len(lost)} lost, stopped after {seconds:.1f} s")
+    assert lost == []
+
+
+@promise("Drain")
+def test_open_streams_end_politely_and_at_once(service: Service, record_property: Record) -> None:
+    probes.add_to(service)
+    with service.started("run", **ONE_WORKER), ThreadPoolExecutor() as pool:
+        sockets = f"ws://127.0.0.1:{service.port}"
+        with (
+            connect(f"{sockets}/echo") as echo,
+            connect(f"{sockets}/ticks") as ticks,
+            httpx2.stream("GET", f"{service.url}/events", timeout=20) as events,
+        ):
+            echo.send("hello")
+            assert (echo.recv(5), ticks.recv(5)) == ("hello", "tick")
+            lines = events.iter_lines()
+            assert next(lines) == "data: 1"
+            poll = pool.submit(service.get, "/poll")
+            eventually(lambda: connections(service.port) == 4)
+            eventually(lambda: unread(service.port) == 0)
+            started = stop(service)
+            assert list(lines) == [""]  # the regular end: a connection that is cut raises
+            assert poll.result(5).json() == "nothing new"
+            for websocket in (echo, ticks):
+                with pytest.raises(ConnectionClosed) as closed:
+                    websocket.recv(5)
+                assert closed.value.rcvd and closed.value.rcvd.code == 1012
+        assert ended(service) == 0
+        seconds = time.monotonic() - started
+    record_property("figure", f"streams closed, stopped after {seconds:.1f} s")
+    assert seconds < 3
+    assert {"events ended", "left with 1012", "ticks ended"} <= set(service.log.splitlines())
+    assert "Traceback" not in service.log
+
+
+@promise("Drain")
+def test_the_lifespan_shuts_down(service: Service) -> None:
+    service.edit("main.py", "yield State(settings=settings, draining=draining)", "yield State(settings=settings, draining=draining)\n        print('closed the pool')")
+    with service.started("run", **ONE_WORKER):
+        stop(service)
+        assert ended(service) == 0
+    assert "closed the pool" in service.log
+
+
+@promise("Drain")
+@pytest.mark.parametrize("how", ["deadline", "second signal"])
+def test_the_deadline_or_a_second_signal_ends_what_takes_too_long(service: Service, how: str, record_property: Record) -> None:
+    probes.add_to(service)
+    drain_seconds = 2 if how == "deadline" else 60
+    with service.started("run", **ONE_WORKER, DRAIN_SECONDS=str(drain_seconds)), ThreadPoolExecutor() as pool:
+        asking = pool.submit(service.get, "/slow?seconds=9")
+        eventually(lambda: connections(service.port) == 1)
+        eventually(lambda: unread(service.port) == 0)
+        started = stop(service)
+        if how == "second signal":
+            eventually(lambda: time.monotonic() - started > 1.5)
+            stop(service)
+        assert asking.result().status_code == 503
+        ended(service)
+        seconds = time.monotonic() - started
+    record_property("figure", f"{how}: stopped after {seconds:.1f} s")
+    assert seconds < 5
+
+
+def connections(port: int) -> int:
+    """Connections of clients that are open now."""
+    return len(table(port))
+
+
+def unread(port: int) -> int:
+    """Bytes on them that the server has not read."""
+    return sum(int(queue.partition(":")[2], 16) for queue in table(port))
+
+
+def table(port: int) -> list[str]:
+    """The queues of each open connection of the server on that port."""
+    with open("/proc/net/tcp") as lines:
+        fields = [line.split() for line in lines]
+    return [queue for _, local, _, state, queue, *_ in fields[1:] if local.endswith(f":{port:04X}") and state == "01"]

@@ -1,0 +1,50 @@
+"""Hot reload on every server: how long it takes, and what an edit with an error does to it."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from ..promises import promise
+from ..service import Service, eventually
+
+pytestmark = pytest.mark.slow
+
+
+@promise("Hot reload")
+def test_an_edit_is_served_within_a_second_and_nobody_is_refused(
+    service: Service, record_property: Callable[[str, object], None]
+) -> None:
+    seconds = []
+    refused = cut = 0
+    with service.started("dev"):
+        for version in range(7):
+            service.edit("app/health.py", "status=", f"status='v{version}' or ")
+            saved = time.monotonic()
+            while True:
+                try:
+                    if f"v{version}" in service.get().text:
+                        break
+                except httpx2.ConnectError:
+                    refused += 1
+                except httpx2.TransportError:
+                    cut += 1
+                assert time.monotonic() < saved + 10, service.log
+            seconds.append(time.monotonic() - saved)
+    median = statistics.median(seconds)
+    record_property("figure", f"served after {median:.2f} s (median), {refused} connections refused, {cut} cut")
+    assert refused == 0
+    assert median < 1
+
+
+@promise("Hot reload")
+def test_goes_on_after_an_error(service: Service) -> None:
+    with service.started("dev"):
+        source = (service.folder / "app/health.py").read_text()
+        for number, broken in enumerate(("def broken(:", "undefined_name")):
+            (service.folder / "app/health.py").write_text(f"{source}\n{broken}\n")
+            eventually(lambda: ("SyntaxError", "NameError")[number] in service.log, 10, lambda: service.log)  # noqa: B023
+            (service.folder / "app/health.py").write_text(source.replace('status="ok"', f'status="mended {number}"'))
+            eventually(service.says(f"mended {number}"), 10, lambda: service.log)
