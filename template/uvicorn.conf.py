@@ -4,11 +4,6 @@ import os
 
 # Imported in the master, so that a new worker has them from the start: add what your application is slow to import.
 import fastapi  # noqa: F401
-
-# :: if server == "gunicorn"
-import httptools  # noqa: F401
-
-# :: endif
 import uvloop  # noqa: F401
 
 from app.settings import Settings

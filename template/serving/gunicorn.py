@@ -11,10 +11,6 @@ from types import FrameType
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
-# :: if server == "gunicorn"
-from .connection import uvicorn_settings
-
-# :: endif
 from .recycling import MASTER
 
 logger = logging.getLogger("gunicorn.error")
@@ -43,6 +39,8 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     """Make the worker ready before it loads the application."""
     worker.init_signals()  # until now the master's are in force, and a worker told to stop while it starts would not
     # :: if server == "gunicorn"
+    from .connection import uvicorn_settings
+
     for name, value in uvicorn_settings().items():
         setattr(worker.config, name, value)
     # :: endif

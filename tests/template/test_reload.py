@@ -79,7 +79,7 @@ def test_goes_on_after_an_error_at_import(running: Service, broken: str, error: 
 
 
 def test_goes_on_after_a_lifespan_that_raises(running: Service) -> None:
-    running.edit("main.py", "    with Draining()", "    1 / 0\n    with Draining()")
+    running.edit("main.py", "    with draining,", "    1 / 0\n    with draining,")
     eventually(lambda: "ZeroDivisionError" in running.log, 10, lambda: running.log)
     running.edit("main.py", "    1 / 0\n", "")
     reloads(running)
