@@ -14,6 +14,7 @@ from app.loans import router as loans
 from app.settings import Settings
 from app.state import State
 from serving.access_log import AccessLog
+from serving.crash import crashed
 from serving.draining import Drain, Draining
 from serving.overload import Overload
 from serving.recycling import Recycling
@@ -38,6 +39,7 @@ app = FastAPI(
     lifespan=lifespan,
     openapi_url="/openapi.json" if settings.development else None,  # without it, no /docs either
     max_body_size=settings.max_body_bytes,
+    exception_handlers={Exception: crashed},
     middleware=[
         Middleware(CorrelationIdMiddleware),
         Middleware(AccessLog),
