@@ -64,8 +64,9 @@ def test_readiness_is_red_on_a_kept_connection_which_is_then_closed(service: Ser
             started = stop(service)
             while (answer := ask(kept)).startswith(b"HTTP/1.1 200"):  # the signal has a way to go, from make to the worker
                 assert time.monotonic() - started < 1
-            answers = [answer, ask(fresh)]
             seconds = time.monotonic() - started
+            eventually(lambda: time.monotonic() > started + 0.35)  # now the server has acted on it too
+            answers = [answer, ask(fresh)]
         for answer in answers:
             assert answer.startswith(b"HTTP/1.1 503") and b'{"status":"draining"}' in answer, answer
             assert b"\r\nconnection: close\r\n" in answer.lower()

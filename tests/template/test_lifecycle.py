@@ -88,9 +88,11 @@ def test_a_killed_worker_is_replaced_while_the_service_answers(service: Service,
             asking = pool.submit(keep_asking, service.get, stop)
             os.kill(victim, signal.SIGKILL)
             started = time.monotonic()
-            eventually(lambda: service.get("/pid").json() not in before, 20, lambda: service.log)
-            seconds = time.monotonic() - started
-            stop.set()
+            try:
+                eventually(lambda: service.get("/pid").json() not in before, 20, lambda: service.log)
+                seconds = time.monotonic() - started
+            finally:
+                stop.set()
             asked, wrong = asking.result()
     record_property("figure", f"replacement answers after {seconds:.1f} s, {len(wrong)} of {asked} requests lost")
     assert seconds < 2

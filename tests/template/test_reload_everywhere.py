@@ -21,7 +21,8 @@ def test_an_edit_is_served_within_a_second_and_nobody_is_refused(
     refused = cut = 0
     with service.started("dev"):
         for version in range(7):
-            service.edit("app/health.py", "status=", f"status='v{version}' or ")
+            # Of the same length, and within a second of the edit before: what byte code does not notice.
+            service.edit("app/health.py", f'"v{version - 1}"' if version else '"ok"', f'"v{version}"')
             saved = time.monotonic()
             while True:
                 try:
