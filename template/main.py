@@ -17,6 +17,7 @@ from serving.access_log import AccessLog
 from serving.crash import crashed
 from serving.draining import Drain, Draining
 from serving.overload import Overload
+from serving.proxies import Proxies
 from serving.recycling import Recycling
 from serving.security_headers import SecurityHeaders
 from serving.settings import load
@@ -41,6 +42,7 @@ app = FastAPI(
     max_body_size=settings.max_body_bytes,
     exception_handlers={Exception: crashed},
     middleware=[
+        Middleware(Proxies, trusted=settings.trusted_proxies),  # first: what follows goes by what it finds out
         Middleware(CorrelationIdMiddleware),
         Middleware(AccessLog),
         Middleware(Recycling, limit=settings.max_requests),

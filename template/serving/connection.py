@@ -17,6 +17,7 @@ def uvicorn_settings() -> dict[str, Any]:
         "lifespan": "on",
         "access_log": False,
         "server_header": False,
+        "proxy_headers": False,  # Proxies in main.py is the one to decide
         "timeout_graceful_shutdown": settings.drain_seconds + 1,
     }
 

@@ -12,7 +12,7 @@ from typing import TypeVarTuple
 import uvloop
 from granian import loops
 from granian.constants import Interfaces, Loops
-from granian.net import SocketSpec  # type: ignore[attr-defined]
+from granian.net import SocketHolder, SocketSpec, UnixSocketSpec  # type: ignore[attr-defined]
 from granian.server.mp import MPServer
 
 from . import logs
@@ -46,12 +46,23 @@ class Server(MPServer):
 
     def _init_shared_socket(self) -> None:
         self._ssp = None
-        listening = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
+        listening = self._listening()
         self._shd = listening  # type: ignore[assignment]
         self._sfd = listening.get_fd()
         self._sso = socket.socket(fileno=self._sfd)
         self._sso.set_inheritable(True)
         signal.signal(signal.SIGTERM, self._terminate)
+
+    def _listening(self) -> SocketHolder:
+        """The first socket that systemd hands over, else a new one."""
+        if os.environ.get("LISTEN_PID") == str(os.getpid()):
+            with socket.socket(fileno=os.dup(3)) as handed:
+                return SocketHolder(3, handed.family == socket.AF_UNIX, self.backlog)
+        if not self.bind_uds:
+            return SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
+        if self.bind_uds.is_socket():
+            self.bind_uds.unlink()  # a service that was killed has left it
+        return UnixSocketSpec(str(self.bind_uds), self.backlog, 0o666).build()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self.pid:  # a worker that has only just been forked
@@ -69,6 +80,7 @@ if __name__ == "__main__":
         "main:app",
         address=settings.host,
         port=settings.port,
+        uds=settings.unix_socket,
         interface=Interfaces.ASGI,
         workers=settings.web_concurrency,
         loop=Loops.uvloop,

@@ -1,15 +1,19 @@
 """The settings of serving: from the environment, else from `.env`, else these defaults."""
 
 import sys
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .processors import processors
 
 Names = Annotated[
-    tuple[str, ...], NoDecode, BeforeValidator(lambda given: given.split(",") if isinstance(given, str) else given)
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(lambda given: [name.strip() for name in given.split(",")] if isinstance(given, str) else given),
 ]
 
 
@@ -21,6 +25,8 @@ class ServingSettings(BaseSettings):
     environment: Literal["production", "development"] = "production"
     host: str = Field(default_factory=lambda data: "127.0.0.1" if _development(data) else "0.0.0.0")
     port: int = Field(8000, ge=1, le=65535)
+    unix_socket: Path | None = None
+    trusted_proxies: Names = ()
     web_concurrency: int = Field(default_factory=lambda data: 1 if _development(data) else processors(), ge=1)
     drain_seconds: int = Field(default_factory=lambda data: 1 if _development(data) else 25, ge=1)
     worker_timeout: int = Field(30, ge=1)
@@ -32,6 +38,14 @@ class ServingSettings(BaseSettings):
     hsts_seconds: int = Field(0, ge=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_addresses(cls, given: Names) -> Names:
+        for name in given:
+            if name != "unix":
+                ip_network(name)
+        return given
+
     @property
     def development(self) -> bool:
         """Documentation on, readable logs, one worker, this machine alone."""
@@ -40,6 +54,8 @@ class ServingSettings(BaseSettings):
     @property
     def bind(self) -> str:
         """The address to listen on, as a server takes it."""
+        if self.unix_socket:
+            return f"unix:{self.unix_socket}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -57,6 +73,8 @@ def load(settings: type[Settings]) -> Settings:
         return settings()
     except ValidationError as error:
         for wrong in error.errors():
+            if wrong["type"] == "default_factory_not_called":  # only because of another that is wrong
+                continue
             # Without the value that was given: it may be a secret.
             print(f"{'_'.join(map(str, wrong['loc'])).upper()}: {wrong['msg']}", file=sys.stderr)
         # gunicorn takes 3 for "cannot start" and gives up; any other status would start the worker again.

@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+from pathlib import Path
+from socket import socket
 from types import FrameType
 
 from uvicorn import Config, Server
@@ -33,6 +35,15 @@ class Master(Multiprocess):
         self.should_exit.set()
 
 
+def listening(config: Config) -> list[socket]:
+    """The sockets that systemd hands over, else a new one."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        return [socket(fileno=3 + number) for number in range(int(os.environ["LISTEN_FDS"]))]
+    if config.uds and Path(config.uds).is_socket():
+        Path(config.uds).unlink()  # a service that was killed has left it
+    return [config.bind_socket()]
+
+
 if __name__ == "__main__":
     settings = load(ServingSettings)
     reload = "--reload" in sys.argv[1:]
@@ -40,6 +51,7 @@ if __name__ == "__main__":
         "main:app",
         host=settings.host,
         port=settings.port,
+        uds=str(settings.unix_socket) if settings.unix_socket else None,
         workers=settings.web_concurrency,
         log_config=logs.config(development=settings.development, level=settings.log_level),
         timeout_keep_alive=75,  # seconds; longer than a load balancer's, which must be the one to close
@@ -48,7 +60,7 @@ if __name__ == "__main__":
         reload_includes=[".env"] if reload else None,
         **uvicorn_settings(),
     )
-    sockets = [config.bind_socket()]
+    sockets = listening(config)
     if reload:
         ChangeReload(config, target=Server(config).run, sockets=sockets).run()
     else:

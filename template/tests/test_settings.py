@@ -22,4 +22,5 @@ def test_a_wrong_value_stops_the_start_with_a_line_that_names_it(
     with pytest.raises(SystemExit) as stop:
         load(Settings)
     assert stop.value.code == 3
-    assert capsys.readouterr().err.startswith("PORT: Input should be a valid integer")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("PORT: Input should be a valid integer")

@@ -1,0 +1,45 @@
+"""Proxies: the client, the scheme and the host that a trusted proxy forwards; nobody else is believed."""
+
+import re
+from collections.abc import Collection
+from typing import Any, cast
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+HOST = re.compile(rb"([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?")
+
+
+class Proxies:
+    """ASGI middleware that goes by X-Forwarded-For, -Proto and -Host if the connection comes from one of `trusted`.
+
+    They are addresses, networks, and `unix` for whoever connects to a Unix socket. The client is the last address that
+    is not trusted itself; the host is the last that is named, because a proxy may pass on what it was sent before it.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: Collection[str]) -> None:
+        self.uvicorn = cast(Any, ProxyHeadersMiddleware)(app, list(trusted))  # takes the client and the scheme
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            scope["client"] = peer(scope)
+            if scope["client"][0] in self.uvicorn.trusted_hosts:
+                scope["headers"] = with_forwarded_host(scope["headers"])
+        await self.uvicorn(scope, receive, send)
+
+
+def peer(scope: Scope) -> tuple[str, int]:
+    """Where the connection comes from: `unix` for a Unix socket, "" if the server cannot tell."""
+    address, port = scope.get("client") or ("", 0)
+    _, server_port = scope.get("server") or ("", None)
+    if not address and not isinstance(server_port, int):  # a TCP client that is gone has no address either
+        return "unix", 0
+    return address.removeprefix("::ffff:"), port  # an IPv4 address, as an IPv6 socket has it
+
+
+def with_forwarded_host(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers with the forwarded host in the place of Host, if it is one."""
+    forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-host").rpartition(b",")[2].strip()
+    if not HOST.fullmatch(forwarded):
+        return headers
+    return [(name, forwarded if name == b"host" else value) for name, value in headers]
