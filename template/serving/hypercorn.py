@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+from typing import Any, cast
 
 import uvloop
 from gunicorn.arbiter import Arbiter
@@ -17,6 +18,19 @@ from .settings import ServingSettings, load
 LINGER = 0.5  # seconds in which requests on their way are still answered after the worker was told to stop
 
 
+class Loop(uvloop.Loop):
+    """uvloop, but its servers are known: hypercorn drops what it accepts in its last moment, so it must accept no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.servers: list[asyncio.AbstractServer] = []
+
+    async def create_server(self, *args: Any, **options: Any) -> asyncio.AbstractServer:
+        server = await super().create_server(*args, **options)
+        self.servers.append(server)
+        return server
+
+
 class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
     """Serves gunicorn's listening sockets with hypercorn."""
 
@@ -25,7 +39,7 @@ class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
             signal.signal(number, signal.SIG_DFL)
 
     def run(self) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=Loop) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
@@ -42,6 +56,8 @@ class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
 
         async def stopped() -> None:
             await stop.wait()
+            for server in cast(Loop, asyncio.get_running_loop()).servers:
+                server.close()
             await asyncio.sleep(0 if settings.development else LINGER)
 
         beat = asyncio.create_task(self._beat())
