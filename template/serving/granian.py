@@ -57,7 +57,7 @@ class Server(MPServer):
         """The first socket that systemd hands over, else a new one."""
         if os.environ.get("LISTEN_PID") == str(os.getpid()):
             with socket.socket(fileno=os.dup(3)) as handed:
-                return SocketHolder(3, handed.family == socket.AF_UNIX, self.backlog)
+                return SocketHolder(3, handed.family == socket.AF_UNIX, self.backlog)  # type: ignore[call-arg]
         if not self.bind_uds:
             return SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
         if self.bind_uds.is_socket():

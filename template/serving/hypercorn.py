@@ -25,7 +25,7 @@ class Loop(uvloop.Loop):
         super().__init__()
         self.servers: list[asyncio.AbstractServer] = []
 
-    async def create_server(self, *args: Any, **options: Any) -> asyncio.AbstractServer:
+    async def create_server(self, *args: Any, **options: Any) -> Any:
         server = await super().create_server(*args, **options)
         self.servers.append(server)
         return server
