@@ -32,6 +32,8 @@ def when_ready(server: Arbiter) -> None:
     if server.cfg.reload:
         server.timeout = 0
         server.handle_usr1 = lambda: _replace_workers(server)
+        import watchfiles  # noqa: F401 # here and not in the thread: a worker forked meanwhile would wait for it for ever
+
         threading.Thread(target=_watch, daemon=True).start()
 
 
