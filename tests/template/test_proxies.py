@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow
 ROUTES = '''
 import asyncio
 from fastapi import Request, Response, WebSocket
+from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 
 acknowledged = asyncio.Event()
@@ -76,6 +77,14 @@ async def seen() -> int:
 @app.get("/download")
 async def download() -> Response:
     return Response(b"x" * settings.max_body_bytes)
+
+@app.get("/flood")
+async def flood() -> StreamingResponse:
+    async def megabytes() -> AsyncIterator[bytes]:
+        global received
+        for received in range(64):
+            yield b"x" * 1024 * 1024
+    return StreamingResponse(megabytes())
 
 @app.websocket("/echo")
 async def echo(websocket: WebSocket) -> None:
@@ -314,6 +323,21 @@ def test_through_a_proxy_a_large_upload_and_a_large_answer_pass_unbuffered(behin
         refused = asking.post("/upload", content=b"x" * (LARGE + 1)).status_code
         assert refused == 413 or (refused, proxy) == (502, "caddy")  # which was still sending when the service answered
         assert len(asking.get("/download").content) == LARGE
+
+
+@through_both
+@promise("Proxies", fixture="behind")
+def test_what_a_client_does_not_read_no_proxy_stores(behind: Behind, proxy: str) -> None:
+    with client(behind.proxies[proxy]) as asking, client(behind.service.url) as beside, asking.stream("GET", "/flood") as stream:
+        seen: list[int] = []
+
+        def stands_still() -> bool:
+            seen.append(beside.get("/received").json())
+            return len(seen) > 50 and len(set(seen[-50:])) == 1
+
+        eventually(stands_still)
+        assert seen[-1] < 60  # megabytes; the rest is on its way, in the buffers of the system
+        assert sum(map(len, stream.iter_raw())) == 64 * 1024 * 1024
 
 
 @promise("Proxies")
