@@ -50,15 +50,17 @@ class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
         config.include_server_header = False
         config.keep_alive_timeout = self.cfg.keepalive
         config.graceful_timeout = settings.drain_seconds + 1
+        linger = 0 if settings.development else LINGER / 2
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
         async def stopped() -> None:
             await stop.wait()
+            await asyncio.sleep(linger)
             for server in cast(Loop, asyncio.get_running_loop()).servers:
                 server.close()
-            await asyncio.sleep(0 if settings.development else LINGER)
+            await asyncio.sleep(linger)
 
         beat = asyncio.create_task(self._beat())
         try:
