@@ -15,7 +15,8 @@ from app.settings import Settings
 from app.state import State
 from serving.access_log import AccessLog
 from serving.crash import crashed
-from serving.draining import Drain, Draining
+from serving.draining import Draining
+from serving.endings import Endings
 from serving.overload import Overload
 from serving.proxies import Proxies
 from serving.recycling import Recycling
@@ -46,7 +47,7 @@ app = FastAPI(
         Middleware(CorrelationIdMiddleware),
         Middleware(AccessLog),
         Middleware(Recycling, limit=settings.max_requests),
-        Middleware(Drain, draining=draining),
+        Middleware(Endings, draining=draining),
         Middleware(SecurityHeaders, hsts_seconds=settings.hsts_seconds),
         Middleware(Overload, limit=settings.max_concurrency, always=["/health/live"]),
         Middleware(WellFormed),
