@@ -50,9 +50,10 @@ class Draining:
 
     def cancel(self, *, streams: bool) -> None:
         """Cancel every request, or only new streams, which would not end by themselves; `Endings` makes the best of it."""
-        for task in [task for task, stream in self.open.items() if not streams or (stream and task not in self.cancelled)]:
-            self.cancelled.add(task)
-            task.cancel()
+        for task, stream in self.open.items():
+            if not streams or (stream and task not in self.cancelled):
+                self.cancelled.add(task)
+                task.cancel()
 
     def _begin(self) -> None:
         for poll in self._polls:
