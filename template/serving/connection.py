@@ -16,6 +16,9 @@ def uvicorn_settings() -> dict[str, Any]:
     settings = load(ServingSettings)
     return {
         "http": Connection,
+        "ws": "wsproto",  # passes all of Autobahn's cases, and is not deprecated
+        "ws_max_size": settings.max_message_bytes,
+        "ws_per_message_deflate": settings.websocket_compression,
         "lifespan": "on",
         "access_log": False,
         "server_header": False,

@@ -78,7 +78,8 @@ if __name__ == "__main__":
     settings = load(ServingSettings)
     os.environ[MASTER] = str(os.getpid())
     Server(
-        "main:app",
+        "serving.message_size:application",
+        factory=True,
         address=settings.host,
         port=settings.port,
         uds=settings.unix_socket,
