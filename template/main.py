@@ -22,8 +22,10 @@ from serving.proxies import Proxies
 from serving.recycling import Recycling
 from serving.security_headers import SecurityHeaders
 from serving.settings import load
+from serving.slow_readers import SlowReaders
 from serving.watchdog import Watchdog
 from serving.well_formed import WellFormed
+from serving.whole_body import WholeBody
 
 settings = load(Settings)
 draining = Draining(settings.drain_seconds)
@@ -32,7 +34,8 @@ draining = Draining(settings.drain_seconds)
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Open what requests share (a pool, a client) before the first one; close it after the last."""
-    with draining, Watchdog(settings.worker_timeout, on=not settings.development):
+    watchdog = Watchdog(settings.worker_timeout, on=not settings.development)
+    with draining, watchdog, SlowReaders(settings.header_seconds):
         yield State(settings=settings, draining=draining)
 
 
@@ -51,6 +54,7 @@ app = FastAPI(
         Middleware(SecurityHeaders, hsts_seconds=settings.hsts_seconds),
         Middleware(Overload, limit=settings.max_concurrency, always=["/health/live"]),
         Middleware(WellFormed),
+        Middleware(WholeBody, seconds=settings.header_seconds),
         Middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False),
         Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]),
     ],

@@ -11,7 +11,8 @@ from typing import TypeVarTuple
 
 import uvloop
 from granian import loops
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.net import SocketHolder, SocketSpec, UnixSocketSpec  # type: ignore[attr-defined]
 from granian.server.mp import MPServer
 
@@ -77,13 +78,17 @@ if __name__ == "__main__":
     settings = load(ServingSettings)
     os.environ[MASTER] = str(os.getpid())
     Server(
-        "main:app",
+        "serving.message_size:application",
+        factory=True,
         address=settings.host,
         port=settings.port,
         uds=settings.unix_socket,
         interface=Interfaces.ASGI,
         workers=settings.web_concurrency,
         loop=Loops.uvloop,
+        http=HTTPModes.http1,  # else a connection without a byte stays for ever
+        # For headers, and for idle connections too, which must outlive a load balancer's.
+        http1_settings=HTTP1Settings(header_read_timeout=75_000),  # milliseconds
         log_dictconfig=logs.config(development=settings.development, level=settings.log_level),
         respawn_failed_workers=True,
         workers_kill_timeout=settings.drain_seconds + 5,

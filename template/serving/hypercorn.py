@@ -48,6 +48,7 @@ class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
         config.bind = [f"fd://{listener.fileno()}" for listener in self.sockets]
         config.errorlog = logging.getLogger("hypercorn.error")
         config.include_server_header = False
+        config.websocket_max_message_size = settings.max_message_bytes
         config.keep_alive_timeout = self.cfg.keepalive
         config.graceful_timeout = settings.drain_seconds + 1
         linger = 0 if settings.development else LINGER / 2

@@ -33,6 +33,9 @@ class ServingSettings(BaseSettings):
     max_requests: int = Field(0, ge=0)
     max_concurrency: int = Field(1000, ge=1)
     max_body_bytes: int = Field(1024 * 1024, ge=0)
+    header_seconds: int = Field(10, ge=1)
+    max_message_bytes: int = Field(1024 * 1024, ge=1)
+    websocket_compression: bool = False
     allowed_hosts: Names = ("*",)
     cors_origins: Names = ()
     hsts_seconds: int = Field(0, ge=0)

@@ -1,21 +1,25 @@
 """What every server refuses alike: bad requests, large ones, too many, other hosts."""
 
+import re
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
 
-from asgi_quickstart.options import document
-
+from ..promises import promise
 from ..service import Service, eventually, write_service
 
 SLOW = (
     "import asyncio\nfrom fastapi import Request\n"
     "@app.get('/slow')\nasync def slow() -> str:\n    await asyncio.sleep(2)\n    return 'done'\n"
     "@app.post('/length')\nasync def length(request: Request) -> int:\n    return len(await request.body())\n"
+    "@app.get('/header')\nasync def header(request: Request) -> str:\n    return request.headers['x-folded']\n"
+    "@app.get('/count')\nasync def count(number: int) -> int:\n    return number\n"
 )
+Record = Callable[[str, object], None]
 SETTINGS = {
     "HOST": "127.0.0.1",
     "WEB_CONCURRENCY": "1",
@@ -27,17 +31,17 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", params=document()["servers"]["default"])
+@pytest.fixture(scope="module")
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with small limits on each server."""
-    service = write_service(tmp_path_factory.mktemp("refusals") / "service", server=request.param)
+    service = write_service(tmp_path_factory.mktemp("refusals") / "service", **request.param)
     service.edit("main.py", "app.include_router(loans)", SLOW)
     with service.started("run", **SETTINGS):
         yield service
 
 
-def statuses(service: Service, request: bytes) -> list[int]:
-    """The statuses of all the answers on one connection until it is closed; none if it is closed without."""
+def exchange(service: Service, request: bytes) -> bytes:
+    """All that comes on one connection until it is closed."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
@@ -47,46 +51,87 @@ def statuses(service: Service, request: bytes) -> list[int]:
                 answer += more
         except ConnectionResetError:
             pass
-    lines = [line for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
     assert service.get("/health/live").status_code == 200  # the next client is served
+    return answer
+
+
+def statuses(service: Service, request: bytes) -> list[int]:
+    """The statuses of all the answers on one connection until it is closed; none if it is closed without."""
+    lines = [line for line in exchange(service, request).split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
     return [int(line.split()[1]) for line in lines]
 
 
 HOST = b"Connection: close\r\nHost: 127.0.0.1\r\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "request_bytes", "status"),
-    [
-        ("no host", b"GET / HTTP/1.1\r\n\r\n", 400),
-        ("two hosts", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + HOST + b"\r\n", 400),
-        ("another host", b"GET / HTTP/1.1\r\nConnection: close\r\nHost: evil.example.com\r\n\r\n", 400),
-        ("length and chunked", b"POST /length HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        ("headers over 64 KB", b"GET / HTTP/1.1\r\n" + HOST + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 4000) for n in range(18)) + b"\r\n", 431),
-        ("target over 8 KB", b"GET /?" + b"x" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
-        ("body over the limit", b"POST /length HTTP/1.1\r\n" + HOST + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001, 413),
-        ("chunked body over the limit", b"POST /length HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n", 413),
-        ("invalid UTF-8 in the path", b"GET /%ff%fe HTTP/1.1\r\n" + HOST + b"\r\n", 404),
-    ],
-)  # fmt: skip
-def test_a_bad_request_is_refused(running: Service, name: str, request_bytes: bytes, status: int) -> None:
-    answered = statuses(running, request_bytes)
-    if name == "length and chunked" and answered == [200]:
+CHUNKED = b"POST /length HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"  # after a request whose end is in doubt; never answered
+BAD = {
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + HOST + b"\r\n", 400),
+    "another host": (b"GET / HTTP/1.1\r\nConnection: close\r\nHost: evil.example.com\r\n\r\n", 400),
+    "length and chunked": (b"POST /length HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED, 400),
+    "chunked and length": (b"POST /length HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + SMUGGLED, 400),
+    "two lengths": (b"POST /length HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx" + SMUGGLED, 400),
+    "bare LF after a chunk's size": (CHUNKED + b"1\nx\r\n0\r\n\r\n" + SMUGGLED, 400),
+    "bare LF after a chunk": (CHUNKED + b"1\r\nx\n0\r\n\r\n" + SMUGGLED, 400),
+    "bare LF in a chunk's extension": (CHUNKED + b"1;\nx\r\n0\r\n\r\n" + SMUGGLED, 400),
+    "a chunk that breaks off": (CHUNKED + b"5\r\nx", 400),
+    "headers over 64 KB": (b"GET / HTTP/1.1\r\n" + HOST + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 4000) for n in range(18)) + b"\r\n", 431),
+    "target over 8 KB": (b"GET /?" + b"x" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
+    "body over the limit": (b"POST /length HTTP/1.1\r\n" + HOST + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001, 413),
+    "chunked body over the limit": (CHUNKED + b"3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n" + SMUGGLED, 413),
+    "invalid UTF-8 in the path": (b"GET /%ff%fe HTTP/1.1\r\n" + HOST + b"\r\n", 404),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, id=name.replace("-", " ")) for name in BAD])
+@promise("Bad requests", fixture="running")
+def test_a_bad_request_is_refused(running: Service, name: str) -> None:
+    request, status = BAD[name]
+    answered = statuses(running, request)
+    if set(name.split()) == {"chunked", "and", "length"} and answered == [200]:
         # RFC 9112, 6.3: a server may also go by Transfer-Encoding alone, as granian does, and close.
         assert "serving.granian" in (running.folder / "Makefile").read_text()
         return
     assert answered in ([status], []) or (answered == [400] and status in (414, 431)), name
 
 
+@promise("Bad requests", fixture="running")
+def test_a_folded_header_is_refused_or_joined(running: Service) -> None:
+    """RFC 9112, 5.2: 400, or spaces in place of the fold."""
+    for line_end in (b"\r\n", b"\n"):
+        answer = exchange(running, b"GET /header HTTP/1.1\r\n" + HOST + b"X-Folded: one" + line_end + b" two\r\n\r\n")
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ") or answer.endswith(b'"one two"'), answer
+
+
+@promise("Bad requests", fixture="running")
+def test_a_thousand_pipelined_requests_get_a_thousand_answers_in_order(
+    running: Service, record_property: Record
+) -> None:
+    requests = [b"GET /count?number=%d HTTP/1.1\r\nHost: 127.0.0.1\r\n" % number for number in range(1000)]
+    begin = time.monotonic()
+    with ThreadPoolExecutor() as pool, socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        sending = pool.submit(connection.sendall, b"\r\n".join(requests) + b"Connection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        sending.result()
+    record_property("figure", f"1,000 pipelined requests answered in order in {time.monotonic() - begin:.1f} s")
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200"] * 1000
+    assert [int(body) for body in re.findall(rb"\r\n\r\n(\d+)", answer)] == list(range(1000))
+
+
+@promise("Bad requests", fixture="running")
 def test_an_unknown_method_is_refused(running: Service) -> None:
     for method in (b"BREW", b"DELETE"):
         assert statuses(running, method + b" / HTTP/1.1\r\n" + HOST + b"\r\n") in ([405], [400], [501], [])
 
 
+@promise("Bad requests", fixture="running")
 def test_a_body_at_the_limit_is_taken(running: Service) -> None:
     assert httpx2.post(running.url + "/length", content=b"x" * 1000).json() == 1000
 
 
+@promise("Limits", fixture="running")
 def test_too_many_at_once_are_told_when_to_come_back(running: Service) -> None:
     with ThreadPoolExecutor(8) as pool:
         slow = [pool.submit(running.get, "/slow") for _ in range(5)]
@@ -98,17 +143,27 @@ def test_too_many_at_once_are_told_when_to_come_back(running: Service) -> None:
     eventually(lambda: running.get("/").status_code == 200, 2)
 
 
-def test_every_answer_has_the_security_headers_and_no_server(running: Service) -> None:
+@promise("Headers", fixture="running")
+def test_every_answer_has_the_security_headers(running: Service) -> None:
     for path in ("/", "/nothing"):
         headers = running.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["content-security-policy"] == "frame-ancestors 'none'"
         assert headers["strict-transport-security"] == "max-age=60"
-        if "serving.granian" not in (running.folder / "Makefile").read_text():  # granian names itself, whatever one sets
-            assert not {"server", "x-powered-by"} & set(headers), headers
 
 
+@promise(
+    "Headers",
+    fixture="running",
+    granian="`Server: granian` whatever one sets, without a version; have the proxy drop it",
+)
+def test_no_answer_names_the_server(running: Service) -> None:
+    for path in ("/", "/nothing"):
+        assert not {"server", "x-powered-by"} & set(running.get(path).headers)
+
+
+@promise("Headers", fixture="running")
 def test_pages_of_the_named_origins_alone_may_ask(running: Service) -> None:
     named = running.get("/", headers={"Origin": "https://app.example.com"})
     other = running.get("/", headers={"Origin": "https://evil.example.com"})

@@ -1,0 +1,73 @@
+"""Clients that ask, but never read the answer: it stays in memory until they are closed."""
+
+import asyncio
+import os
+import socket
+import struct
+import sys
+from contextlib import suppress
+from time import monotonic
+from typing import Self
+
+INFO = struct.Struct("=B119xQ16xI")  # of Linux's TCP_INFO: the state, the bytes acknowledged, those not sent yet
+LISTENING = 10
+RESET = struct.pack("ii", 1, 0)  # for SO_LINGER: what was not sent is thrown away
+
+
+class SlowReaders:
+    """While entered, closes connections to this process whose client takes nothing for `seconds` of what is there for it.
+
+    A client that reads slowly acknowledges a little now and then; one that never reads stops when its buffer is full.
+    No server looks at that, and the kernel's own limit, TCP_USER_TIMEOUT, ends slow readers too. On Linux only.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._ports: set[int] = set()  # where this process listens: its own connections to others are left alone
+        self._stuck: dict[int, tuple[int, float]] = {}  # by file descriptor: the bytes acknowledged, and since when
+        self._task: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        if sys.platform == "linux":
+            self._task = asyncio.create_task(self._watch())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._task:
+            self._task.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self.seconds / 8)
+            self._look(monotonic())
+
+    def _look(self, now: float) -> None:
+        stuck = {}
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            with suppress(OSError):  # it is no TCP socket, or closed by now
+                state, acknowledged, unsent = tcp_info(fd)
+                if state == LISTENING:
+                    with socket.fromfd(fd, socket.AF_INET, socket.SOCK_STREAM) as listening:
+                        self._ports.add(listening.getsockname()[1])
+                elif unsent:
+                    before, since = self._stuck.get(fd, (None, now))
+                    stuck[fd] = acknowledged, since if acknowledged == before else now
+                    if now - stuck[fd][1] >= self.seconds * 3 / 4:  # seen late, and the next look is too late
+                        self._close(fd)
+        self._stuck = stuck
+
+    def _close(self, fd: int) -> None:
+        """The server sees a connection that its client has closed."""
+        with socket.fromfd(fd, socket.AF_INET, socket.SOCK_STREAM) as connection:
+            if connection.getsockname()[1] in self._ports:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def tcp_info(fd: int) -> tuple[int, int, int]:
+    """State, bytes acknowledged and bytes not sent yet; OSError if it is no TCP socket."""
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fd)
+    try:
+        return INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO.size))
+    finally:
+        connection.detach()  # it is the server's

@@ -1,0 +1,154 @@
+"""WebSockets: the protocol by Autobahn's cases, the size of a message, compression and what it costs."""
+
+import os
+import socket
+import struct
+import subprocess
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from ..promises import promise
+from ..service import BIN, Service, clean_environment, write_service
+from .processes import workers
+
+pytestmark = pytest.mark.slow
+
+ECHO = """
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+
+@app.websocket("/mirror")
+async def mirror(websocket: WebSocket) -> None:
+    await websocket.accept()
+    try:
+        while (message := await websocket.receive())["type"] == "websocket.receive":
+            await websocket.send(message | {"type": "websocket.send"})
+    except WebSocketDisconnect:
+        pass
+"""
+LIMIT = 100_000
+SETTINGS = {"HOST": "127.0.0.1", "WEB_CONCURRENCY": "1", "MAX_MESSAGE_BYTES": str(LIMIT)}
+MANY = 500
+Record = Callable[[str, object], None]
+
+
+def write(folder: Path, choices: dict[str, str]) -> Service:
+    service = write_service(folder, **choices)
+    service.edit("main.py", "app.include_router(loans)", "app.include_router(loans)\n" + ECHO)
+    return service
+
+
+@pytest.fixture(scope="module")
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with an echo, without compression."""
+    with write(tmp_path_factory.mktemp("websocket") / "service", request.param).started("run", **SETTINGS) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def compressing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The same with compression."""
+    service = write(tmp_path_factory.mktemp("compressing") / "service", request.param)
+    with service.started("run", **SETTINGS, WEBSOCKET_COMPRESSION="true"):
+        yield service
+
+
+def address(service: Service) -> str:
+    return f"ws://127.0.0.1:{service.port}/mirror"
+
+
+@promise("WebSocket", fixture="running")
+def test_all_of_autobahns_cases_pass(running: Service, tmp_path: Path, record_property: Record) -> None:
+    left_out = [f"--exclude={number}.*" for number in (9, 12, 13)]  # speed, and compression
+    result = subprocess.run(
+        [BIN / "kosoku", *left_out, f"--outdir={tmp_path}", address(running).removeprefix("ws://")],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    *_, line = (result.stdout + result.stderr).splitlines()
+    record_property("figure", f"Autobahn: {line}")
+    assert (result.returncode, line) == (0, "247 cases passed"), result.stdout + result.stderr
+
+
+@promise("WebSocket", fixture="running")
+def test_a_message_over_the_limit_is_refused_with_1009(running: Service) -> None:
+    for message in (b"x" * LIMIT, "x" * LIMIT):
+        with connect(address(running), compression=None) as websocket:
+            websocket.send(message)
+            assert websocket.recv() == message
+    half = b"x" * (LIMIT // 2 + 1)
+    for too_much in (b"x" * (LIMIT + 1), "x" * (LIMIT + 1), [half, half]):
+        with connect(address(running), compression=None) as websocket, pytest.raises(ConnectionClosed) as closed:
+            websocket.send(too_much)
+            websocket.recv()
+        assert closed.value.rcvd and closed.value.rcvd.code == 1009
+    assert running.get().status_code == 200
+
+
+@promise(
+    "WebSocket",
+    fixture="running",
+    hypercorn="compresses whenever the client asks, and has no setting; have the proxy drop Sec-WebSocket-Extensions",
+)
+def test_nothing_is_compressed_by_default(running: Service, record_property: Record) -> None:
+    record_property("figure", f"{kilobytes(running, compressed=False):.0f} KB a WebSocket")
+    with connect(address(running), compression="deflate") as websocket:
+        assert websocket.response and "sec-websocket-extensions" not in websocket.response.headers
+
+
+@promise(
+    "WebSocket", fixture="compressing", granian="has no compression; have the application compress what is worth it"
+)
+def test_a_setting_turns_compression_on(compressing: Service, record_property: Record) -> None:
+    with connect(address(compressing), compression="deflate") as websocket:
+        assert websocket.response and "permessage-deflate" in websocket.response.headers["sec-websocket-extensions"]
+        websocket.send("x" * 50_000)
+        assert websocket.recv() == "x" * 50_000
+    record_property("figure", f"{kilobytes(compressing, compressed=True):.0f} KB a WebSocket with compression")
+
+
+def kilobytes(service: Service, compressed: bool) -> float:
+    """The memory that a worker needs for an idle WebSocket on which a message went to and fro."""
+    (worker,) = workers(service)
+    with ExitStack() as open_ones:
+        for _ in range(50):  # what all share is there after the first
+            open_ones.enter_context(exchange(service, compressed))
+        before = memory(worker)
+        for _ in range(MANY):
+            open_ones.enter_context(exchange(service, compressed))
+        return (memory(worker) - before) / MANY
+
+
+def memory(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def exchange(service: Service, compressed: bool) -> socket.socket:
+    """A WebSocket on which a message went to and fro; without a library, which would need more than the server."""
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+    extensions = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if compressed else ""
+    connection.sendall(
+        "GET /mirror HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{extensions}\r\n".encode()
+    )
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += connection.recv(4096)
+    assert (b"permessage-deflate" in answer) is compressed
+    payload = os.urandom(50).hex().encode()
+    if compressed:
+        deflate = zlib.compressobj(wbits=-15)
+        payload = (deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    first = 0xC1 if compressed else 0x81
+    connection.sendall(struct.pack("!BB", first, 0x80 | len(payload)) + bytes(4) + payload)  # masked with zeroes
+    assert connection.recv(4096)[0] == first
+    return connection
