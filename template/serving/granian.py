@@ -15,6 +15,10 @@ from granian.constants import Interfaces, Loops
 from granian.net import SocketSpec  # type: ignore[attr-defined]
 from granian.server.mp import MPServer
 
+# :: if telemetry == "full"
+from serving import exporter
+
+# :: endif
 from . import logs
 from .recycling import MASTER
 from .settings import ServingSettings, load
@@ -64,6 +68,9 @@ class Server(MPServer):
 
 if __name__ == "__main__":
     settings = load(ServingSettings)
+    # :: if telemetry == "full"
+    exporter.start()
+    # :: endif
     os.environ[MASTER] = str(os.getpid())
     Server(
         "main:app",
