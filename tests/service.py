@@ -95,7 +95,9 @@ class Service:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=clean_environment() | {"PORT": str(self.port), "METRICS_PORT": str(self.metrics_port)} | environment,
+                env=clean_environment()
+                | {"PORT": str(self.port), "METRICS_PORT": str(self.metrics_port)}
+                | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
