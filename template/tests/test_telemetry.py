@@ -9,7 +9,7 @@ from main import app
 
 
 @pytest.mark.parametrize(("path", "route", "status"), [("/health/live", "/health/live", 200), ("/x", "unmatched", 404)])
-def test_requests_are_counted_by_their_route(
+def test_the_real_server_counts_requests_by_their_route(
     server: httpx2.Client, ports: dict[str, str], path: str, route: str, status: int
 ) -> None:
     def counted() -> float:
