@@ -25,6 +25,7 @@ from asgi_quickstart.options import document
 
 from ..promises import promise
 from ..service import Service, clean_environment, eventually, write_service
+from .processes import master
 
 pytestmark = pytest.mark.slow
 
@@ -127,7 +128,7 @@ def slots(pid: int) -> Path:
 
 
 @promise("Metrics", fixture="measured")
-def test_the_sum_over_all_workers_is_exact_after_some_died(
+def test_the_sum_over_all_workers_is_exact_after_some_died_and_all_were_replaced(
     measured: Service, record_property: Record
 ) -> None:
     asked, pids = ask_all_workers(measured)
@@ -142,12 +143,16 @@ def test_the_sum_over_all_workers_is_exact_after_some_died(
         asked += more
         for _ in range(20):
             measured.get("/")
-    assert total(measured, "http_requests_total", route=ROUTE) == asked
+    assert sorted(os.listdir(folder)) == files
+    before = set(pids)
+    os.kill(master(measured), signal.SIGHUP)
+    while before & set(pids):
+        more, pids = ask_all_workers(measured, least=10)
+        asked += more
     assert total(measured, "http_requests_total", route=ROUTE, method="GET", status="200") == asked
     assert total(measured, "http_request_duration_seconds_count", route=ROUTE) == asked
     assert total(measured, "asked_total") == 80
-    assert sorted(os.listdir(folder)) == files
-    record_property("figure", f"{asked} of {asked} requests counted, with 3 workers killed")
+    record_property("figure", f"{asked} of {asked} requests counted, with 3 workers killed and 2 restarted")
 
 
 @promise("Metrics", fixture="measured")
