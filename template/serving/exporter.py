@@ -5,11 +5,14 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import cache
+from glob import glob
 
-from prometheus_client import CollectorRegistry, start_http_server, values
+from prometheus_client import CollectorRegistry, Metric, start_http_server, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from .settings import ServingSettings, load
 
@@ -30,11 +33,23 @@ def start() -> None:
     os.environ[FOLDER] = folder
     share()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, folder)
+    registry.register(Total())
     try:
         start_http_server(settings.metrics_port, settings.host, registry)
     except OSError as error:
         sys.exit(f"METRICS_PORT: {error}")
+
+
+class Total(Collector):
+    """The sum over the files of all workers, without what those that died had in progress."""
+
+    def collect(self) -> Iterable[Metric]:
+        for number in range(len(glob(f"{os.environ[FOLDER]}/*.slot"))):
+            if free := take(number):
+                os.close(free)
+        files = [file for file in glob(f"{os.environ[FOLDER]}/*.db") if os.path.getsize(file)]  # else it is just made
+        total: Iterable[Metric] = MultiProcessCollector.merge(files)
+        return total
 
 
 def share() -> None:
@@ -49,16 +64,21 @@ def slot(pid: int) -> int:
     By default the files have the process's id, and there would be more of them with every worker replaced.
     """
     number = 0
-    while True:
-        file = os.open(f"{os.environ[FOLDER]}/{number}.slot", os.O_CREAT | os.O_WRONLY)
-        try:
-            flock(file, LOCK_EX | LOCK_NB)  # until the process ends, however it does
-        except BlockingIOError:
-            os.close(file)
-            number += 1
-        else:
-            mark_process_dead(number)  # what it had in progress
-            return number
+    while not take(number):
+        number += 1
+    return number
+
+
+def take(number: int) -> int | None:
+    """Lock a slot, unless a living process has it; the lock ends with the file that is returned, or with the process."""
+    file = os.open(f"{os.environ[FOLDER]}/{number}.slot", os.O_CREAT | os.O_WRONLY, 0o600)
+    try:
+        flock(file, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    mark_process_dead(number)  # removes what its last one had in progress
+    return file
 
 
 if os.path.exists(f"{os.environ.get(FOLDER)}/0.slot"):  # the master's: this is a worker that was not forked
