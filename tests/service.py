@@ -62,6 +62,7 @@ class Service:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    metrics_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -94,7 +95,9 @@ class Service:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=clean_environment() | {"PORT": str(self.port)} | environment,
+                env=clean_environment()
+                | {"PORT": str(self.port), "METRICS_PORT": str(self.metrics_port)}
+                | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -30,7 +30,8 @@ def test_writes_the_files_and_says_what_to_type_next(quickstart: Quickstart) -> 
     assert {"main.py", "uvicorn.conf.py", ".copier-answers.yml", "app/health.py", "serving/gunicorn.py"} <= set(files)
     assert 20 <= len(files) <= 35
     assert "cd orders\n  make lock setup\n  make dev\n" in result.stdout
-    assert result.stdout.endswith("  asgi-quickstart new orders --name=orders --manager=uv --server=gunicorn\n")
+    again = "asgi-quickstart new orders --name=orders --manager=uv --server=gunicorn --telemetry=none"
+    assert result.stdout.endswith(f"  {again}\n")
 
 
 def test_the_printed_command_writes_the_same_again(quickstart: Quickstart) -> None:

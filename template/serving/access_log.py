@@ -6,6 +6,10 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+# :: if telemetry == "full"
+from .metrics import Metrics
+
+# :: endif
 logger = logging.getLogger("access")
 
 
@@ -13,6 +17,9 @@ class AccessLog:
     """ASGI middleware that logs each HTTP request and WebSocket when it has ended."""
 
     def __init__(self, app: ASGIApp) -> None:
+        # :: if telemetry == "full"
+        app = Metrics(app)
+        # :: endif
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

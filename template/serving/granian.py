@@ -16,6 +16,10 @@ from granian.http import HTTP1Settings
 from granian.net import SocketHolder, SocketSpec, UnixSocketSpec  # type: ignore[attr-defined]
 from granian.server.mp import MPServer
 
+# :: if telemetry == "full"
+from serving import exporter
+
+# :: endif
 from . import logs
 from .recycling import MASTER
 from .settings import ServingSettings, load
@@ -76,6 +80,9 @@ class Server(MPServer):
 
 if __name__ == "__main__":
     settings = load(ServingSettings)
+    # :: if telemetry == "full"
+    exporter.start()
+    # :: endif
     os.environ[MASTER] = str(os.getpid())
     Server(
         "serving.message_size:application",

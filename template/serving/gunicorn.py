@@ -11,6 +11,10 @@ from types import FrameType
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
+# :: if telemetry == "full"
+from serving import exporter
+
+# :: endif
 from .recycling import MASTER
 
 logger = logging.getLogger("gunicorn.error")
@@ -29,6 +33,9 @@ def when_ready(server: Arbiter) -> None:
 
     signal.signal(signal.SIGTERM, terminate)
     os.environ[MASTER] = str(os.getpid())
+    # :: if telemetry == "full"
+    exporter.start()
+    # :: endif
     if server.cfg.reload:
         server.timeout = 0
         server.handle_usr1 = lambda: _replace_workers(server)

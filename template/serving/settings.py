@@ -27,6 +27,9 @@ class ServingSettings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535)
     unix_socket: Path | None = None
     trusted_proxies: Names = ()
+    # :: if telemetry == "full"
+    metrics_port: int = Field(9464, ge=1, le=65535)
+    # :: endif
     web_concurrency: int = Field(default_factory=lambda data: 1 if _development(data) else processors(), ge=1)
     drain_seconds: int = Field(default_factory=lambda data: 1 if _development(data) else 25, ge=1)
     worker_timeout: int = Field(30, ge=1)

@@ -11,6 +11,10 @@ from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
+# :: if telemetry == "full"
+from serving import exporter
+
+# :: endif
 from . import logs
 from .connection import uvicorn_settings
 from .recycling import MASTER
@@ -46,6 +50,9 @@ def listening(config: Config) -> list[socket]:
 
 if __name__ == "__main__":
     settings = load(ServingSettings)
+    # :: if telemetry == "full"
+    exporter.start()
+    # :: endif
     reload = "--reload" in sys.argv[1:]
     config = Config(
         "main:app",

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -28,17 +29,23 @@ def client() -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+def ports() -> dict[str, str]:
+    """A free port for each setting that is one."""
+    names = [name.upper() for name in ServingSettings.model_fields if name.endswith("port")]
+    with ExitStack() as stack:
+        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        return {name: str(bound.getsockname()[1]) for name, bound in zip(names, free, strict=True)}
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, str]) -> Iterator[httpx2.Client]:
     """Asks what `make run` has started on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    serve = {"ENVIRONMENT": "production", "HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    serve = {"ENVIRONMENT": "production", "HOST": "127.0.0.1", "WEB_CONCURRENCY": "2"} | ports
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("w") as output:
         process = subprocess.Popen(["make", "run"], cwd=ROOT, env=os.environ | serve, stdout=output, stderr=output)
     try:
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{ports['PORT']}") as client:
             deadline = time.monotonic() + 20
             while True:
                 try:

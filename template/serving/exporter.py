@@ -1,0 +1,85 @@
+"""One sum of what all workers count, those that died too, for Prometheus to ask on a port of its own."""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from fcntl import LOCK_EX, LOCK_NB, flock
+from functools import cache
+from glob import glob
+
+from prometheus_client import CollectorRegistry, Metric, start_http_server, values
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from .settings import ServingSettings, load
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def start() -> None:
+    """Called by the master before it starts workers: make the folder they count in, and serve its sum."""
+    settings = load(ServingSettings)
+    folder = tempfile.mkdtemp(prefix="metrics-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+    master = os.getpid()
+
+    @atexit.register
+    def remove() -> None:
+        if os.getpid() == master:  # a forked worker comes by here too
+            shutil.rmtree(folder, ignore_errors=True)
+
+    os.environ[FOLDER] = folder
+    share()
+    registry = CollectorRegistry()
+    registry.register(Total())
+    try:
+        start_http_server(settings.metrics_port, settings.host, registry)
+    except OSError as error:
+        sys.exit(f"METRICS_PORT: {error}")
+
+
+class Total(Collector):
+    """The sum over the files of all workers, without what those that died had in progress."""
+
+    def collect(self) -> Iterable[Metric]:
+        for number in range(len(glob(f"{os.environ[FOLDER]}/*.slot"))):
+            if free := take(number):
+                os.close(free)
+        files = [file for file in glob(f"{os.environ[FOLDER]}/*.db") if os.path.getsize(file)]  # else it is just made
+        total: Iterable[Metric] = MultiProcessCollector.merge(files)
+        return total
+
+
+def share() -> None:
+    """Let every metric of this process, and of those forked from it, count in files named after the process's slot."""
+    values.ValueClass = values.MultiProcessValue(lambda: slot(os.getpid()))
+
+
+@cache
+def slot(pid: int) -> int:
+    """The lowest number that no living process has; who replaces a dead worker goes on with its counts.
+
+    By default the files have the process's id, and there would be more of them with every worker replaced.
+    """
+    number = 0
+    while not take(number):
+        number += 1
+    return number
+
+
+def take(number: int) -> int | None:
+    """Lock a slot, unless a living process has it; the lock ends with the file that is returned, or with the process."""
+    file = os.open(f"{os.environ[FOLDER]}/{number}.slot", os.O_CREAT | os.O_WRONLY, 0o600)
+    try:
+        flock(file, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    mark_process_dead(number)  # removes what its last one had in progress
+    return file
+
+
+if os.path.exists(f"{os.environ.get(FOLDER)}/0.slot"):  # the master's: this is a worker that was not forked
+    share()

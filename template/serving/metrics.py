@@ -1,0 +1,71 @@
+"""What Prometheus is told of each request and WebSocket; `exporter` serves it."""
+
+from functools import cache
+from time import perf_counter
+
+from prometheus_client import Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+STATUS = {"websocket.accept": 101, "websocket.close": 403}  # closed before it was accepted
+
+
+class Metrics:
+    """ASGI middleware that counts by method, route and status when the answer begins.
+
+    The seconds end there too, so that a stream, a WebSocket or a slow reader does not distort them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        labels = ["method", "route"]
+        requests = Counter("http_requests", "Requests", [*labels, "status"], registry=None)
+        seconds = Histogram("http_request_duration_seconds", "Until the answer began", labels, registry=None)
+        active = Gauge("http_requests_in_progress", "Now", ["type"], registry=None, multiprocess_mode="livesum")
+        self.active = {type: active.labels(type) for type in ("http", "websocket")}
+        self.counters = cache(lambda method, route, status: requests.labels(method, route, status))
+        self.histograms = cache(lambda method, route: seconds.labels(method, route))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        start = perf_counter()
+        counted = False
+
+        def count(status: int) -> None:
+            nonlocal counted
+            counted = True
+            method, route = method_of(scope), route_of(scope)
+            self.counters(method, route, status).inc()
+            self.histograms(method, route).observe(perf_counter() - start)
+
+        async def note(message: Message) -> None:
+            if not counted and (status := message.get("status") or STATUS.get(message["type"])):
+                count(status)
+            await send(message)
+
+        active = self.active[scope["type"]]
+        active.inc()
+        try:
+            await self.app(scope, receive, note)
+        finally:
+            active.dec()
+            if not counted:
+                count(500)  # what the client gets when the application raises
+
+
+def method_of(scope: Scope) -> str:
+    """The method; one word for all that are unknown, which a client may invent without end."""
+    method: str = scope.get("method", "WEBSOCKET")
+    return method if method in METHODS or scope["type"] == "websocket" else "OTHER"
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the route that was found, as `/loans/{id}`; never the path itself, of which there is no end."""
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    template: str = getattr(included, "path_format", "") or getattr(scope.get("route"), "path_format", "")
+    if len(scope.get("path_params", ())) == template.count("{"):  # else the path of a mount has parameters too
+        root: str = scope.get("root_path", "")
+        template = root.removeprefix(scope.get("app_root_path", root)) + template
+    return template or "unmatched"
