@@ -1,12 +1,16 @@
 """What the tests share: the installed command, and services written by it."""
 
 import subprocess
+from collections.abc import Generator
+from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
 
 import pytest
 
 from . import matrix, promises
 from .service import BIN, Service, clean_environment, write_service
+
+LOCKS = Path(__file__).parents[1] / ".cache" / "locks"
 
 
 @pytest.fixture
@@ -37,6 +41,17 @@ class Quickstart:
             text=True,
             timeout=300,
         )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test that measures time while no other worker runs a test."""
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    with (LOCKS / "turn").open("w") as turn, (LOCKS / "alone").open("w") as alone:
+        flock(turn, LOCK_EX)  # who waits here waits for the one that is waiting to be alone
+        flock(alone, LOCK_EX if item.get_closest_marker("alone") else LOCK_SH)
+        flock(turn, LOCK_UN)
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -40,6 +40,7 @@ def keep_asking(ask: Callable[[], httpx2.Response], stop: Event) -> tuple[int, l
 
 
 @promise("Start")
+@pytest.mark.alone
 def test_a_lifespan_that_raises_ends_the_process_with_a_status(service: Service, record_property: Record) -> None:
     service.edit("main.py", "    with draining,", "    raise RuntimeError('no database')\n    with draining,")
     started = time.monotonic()
@@ -77,6 +78,7 @@ def test_two_services_of_one_user_do_not_disturb_each_other(service: Service, tm
 
 
 @promise("Worker death")
+@pytest.mark.alone
 def test_a_killed_worker_is_replaced_while_the_service_answers(service: Service, record_property: Record) -> None:
     probes.add_to(service)
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"):
@@ -131,6 +133,7 @@ def test_three_restarts_lose_no_request(service: Service, record_property: Recor
 
 
 @promise("Blocked loop")
+@pytest.mark.alone
 def test_a_worker_that_blocks_is_replaced_and_its_stack_is_logged(service: Service, record_property: Record) -> None:
     probes.add_to(service)
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2", WORKER_TIMEOUT="2"), ThreadPoolExecutor() as pool:

@@ -159,9 +159,12 @@ def test_through_a_proxy_a_large_upload_and_a_large_answer_pass_unbuffered(behin
 
         assert asking.post("/upload", content=body()).json() == LARGE
         assert asking.post("/upload", content=b"x" * LARGE).json() == LARGE
-        refused = asking.post("/upload", content=b"x" * (LARGE + 1)).status_code
-        assert refused == 413 or (refused, proxy) == (502, "caddy")  # which was still sending when the service answered
         assert len(asking.get("/download").content) == LARGE
+        try:
+            refused = asking.post("/upload", content=b"x" * (LARGE + 1)).status_code
+        except httpx2.RemoteProtocolError:
+            refused = 502
+        assert refused == 413 or (refused, proxy) == (502, "caddy")  # which was still sending when the service answered
 
 
 @through_both

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 @promise("Hot reload")
+@pytest.mark.alone
 def test_an_edit_is_served_within_a_second_and_nobody_is_refused(
     service: Service, record_property: Callable[[str, object], None]
 ) -> None:

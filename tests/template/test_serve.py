@@ -82,6 +82,14 @@ def refuses_to_start(service: Service, name: str, value: str, wanted: str) -> No
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize("service", [{"server": "hypercorn"}], indirect=True)
+def test_hypercorn_speaks_http_2(service: Service) -> None:
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        with httpx2.Client(http1=False, http2=True, base_url=service.url) as client:
+            answer = client.get("/")
+        assert (answer.http_version, answer.json()) == ("HTTP/2", {"status": "ok"})
+
+
 def test_listens_where_the_settings_say(service: Service) -> None:
     (service.folder / ".env").write_text(f"HOST=127.0.0.2\nPORT={service.port}\nWEB_CONCURRENCY=3\nENVIRONMENT=development\n")
     process = subprocess.Popen(

@@ -200,16 +200,19 @@ ONE_TIMER = (
 
 
 @promise("Slow clients", fixture="running", granian=ONE_TIMER, hypercorn=ONE_TIMER)
+@pytest.mark.alone
 def test_clients_that_never_finish_their_headers_are_closed(running: Service, record_property: Record) -> None:
     closes_all(running, HEADERS, "endless headers", record_property)
 
 
 @promise("Slow clients", fixture="running")
+@pytest.mark.alone
 def test_clients_whose_body_trickles_are_closed(running: Service, record_property: Record) -> None:
     closes_all(running, BODIES, "trickling bodies", record_property)
 
 
 @promise("Slow clients", fixture="running")
+@pytest.mark.alone
 def test_clients_that_never_read_are_closed(running: Service, record_property: Record) -> None:
     closes_all(running, READERS, "readers that never read", record_property)
 
