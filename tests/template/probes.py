@@ -2,7 +2,7 @@
 
 from ..service import Service
 
-ENDPOINTS = '''
+ENDPOINTS = """
 import asyncio
 import os
 import time
@@ -18,6 +18,7 @@ async def pid() -> int:
 
 @app.get("/slow")
 async def slow(seconds: float) -> str:
+    print("slow began", flush=True)
     await asyncio.sleep(seconds)
     return "done"
 
@@ -39,6 +40,7 @@ async def events() -> AsyncIterator[int]:
 
 @app.get("/poll")
 async def poll() -> str:
+    print("poll began", flush=True)
     try:
         async with draining.timeout(60):
             await asyncio.sleep(60)
@@ -65,7 +67,7 @@ async def ticks(websocket: WebSocket) -> None:
         await asyncio.sleep(60)
     finally:
         print("ticks ended")
-'''
+"""
 
 
 def add_to(service: Service) -> None:

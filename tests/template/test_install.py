@@ -92,6 +92,10 @@ def test_from_an_empty_folder_to_the_first_answer(manager: str, tmp_path: Path) 
     assert lock == (folder / MANAGERS[manager]["lock_file"]).read_text()
 
     manifest = "Pipfile" if manager == "pipenv" else "pyproject.toml"
-    line = ('fastapi = ">=0', 'six = ">=1.16"\nfastapi = ">=0') if manager == "pipenv" else ('    "fastapi>', '    "six>=1.16",\n    "fastapi>')
+    line = (
+        ('fastapi = ">=0', 'six = ">=1.16"\nfastapi = ">=0')
+        if manager == "pipenv"
+        else ('    "fastapi>', '    "six>=1.16",\n    "fastapi>')
+    )
     service.edit(manifest, *line)
     run("make", "setup", status=2)

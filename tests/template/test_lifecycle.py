@@ -71,10 +71,15 @@ def test_two_services_of_one_user_do_not_disturb_each_other(service: Service, tm
         assert list(home.iterdir()) == []  # gunicorn's control socket would be there, one for both
         other_master = master(other)
         os.kill(other_master, signal.SIGTERM)
-        eventually(lambda: not Path(f"/proc/{other_master}/cmdline").exists() or not other.process or other.process.poll() is not None)
+        eventually(
+            lambda: (
+                not Path(f"/proc/{other_master}/cmdline").exists()
+                or not other.process
+                or other.process.poll() is not None
+            )
+        )
         assert service.get().status_code == 200
         assert '"ERROR"' not in service.log
-
 
 
 @promise("Worker death")
@@ -115,7 +120,9 @@ def test_three_restarts_lose_no_request(service: Service, record_property: Recor
             asking = []
             for number in range(32):
                 client = clients.enter_context(httpx2.Client(base_url=service.url, timeout=20))
-                once = {"Connection": "close"} if number % 2 else {}  # half of them on new connections, half on kept ones
+                once = (
+                    {"Connection": "close"} if number % 2 else {}
+                )  # half of them on new connections, half on kept ones
                 ask = partial(client.post, "/loans/quote", json=POST, headers=once)
                 asking.append(pool.submit(keep_asking, ask, stop))
             try:
@@ -136,7 +143,10 @@ def test_three_restarts_lose_no_request(service: Service, record_property: Recor
 @pytest.mark.alone
 def test_a_worker_that_blocks_is_replaced_and_its_stack_is_logged(service: Service, record_property: Record) -> None:
     probes.add_to(service)
-    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2", WORKER_TIMEOUT="2"), ThreadPoolExecutor() as pool:
+    with (
+        service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2", WORKER_TIMEOUT="2"),
+        ThreadPoolExecutor() as pool,
+    ):
         eventually(lambda: len(workers(service)) == 2)
         before = set(workers(service))
         started = time.monotonic()

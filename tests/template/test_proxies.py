@@ -1,30 +1,16 @@
 """Behind a real nginx and a real Caddy; and nobody else is believed."""
 
-import json
-import os
-import re
-import signal
 import socket
-import ssl
 import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from threading import Event
 
 import httpx2
 import pytest
-from websockets.sync.client import connect
-
-from asgi_quickstart.options import document
 
 from ..promises import promise
-from ..service import BIN, Service, clean_environment, eventually, free_port, write_service
-from ..tables import DOCS
+from ..service import Service, clean_environment, eventually, free_port, write_service
 from .fronts import ELSEWHERE, FORGED, LARGE, ROUTES, caddy, client, greeting, logged_client, nginx, redirected
 
 pytestmark = pytest.mark.slow
@@ -170,7 +156,11 @@ def test_through_a_proxy_a_large_upload_and_a_large_answer_pass_unbuffered(behin
 @through_both
 @promise("Proxies", fixture="behind")
 def test_what_a_client_does_not_read_no_proxy_stores(behind: Behind, proxy: str) -> None:
-    with client(behind.proxies[proxy]) as asking, client(behind.service.url) as beside, asking.stream("GET", "/flood") as stream:
+    with (
+        client(behind.proxies[proxy]) as asking,
+        client(behind.service.url) as beside,
+        asking.stream("GET", "/flood") as stream,
+    ):
         seen: list[int] = []
 
         def stands_still() -> bool:

@@ -66,7 +66,8 @@ def test_a_kept_connection_is_not_cut(running: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "error"), [("def broken(:", "SyntaxError"), ("undefined_name", "NameError"), ("1/0", "ZeroDivisionError")]
+    ("broken", "error"),
+    [("def broken(:", "SyntaxError"), ("undefined_name", "NameError"), ("1/0", "ZeroDivisionError")],
 )
 def test_goes_on_after_an_error_at_import(running: Service, broken: str, error: str) -> None:
     source = (running.folder / "app/health.py").read_text()

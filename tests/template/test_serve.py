@@ -3,17 +3,11 @@
 import json
 import re
 import signal
-import socket
 import subprocess
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 import pytest
-
-from asgi_quickstart.options import document
 
 from ..promises import promise
 from ..service import Service, clean_environment, eventually
@@ -42,7 +36,11 @@ def test_logs_one_json_line_a_request_with_its_id(service: Service) -> None:
 
 @promise("Logs")
 def test_a_crash_is_logged_once_with_the_id_of_its_request_and_shown_to_nobody(service: Service) -> None:
-    service.edit("app/health.py", 'return Health(status="ok")\n\n\n@router.get("/health/ready"', '1 / 0\n\n\n@router.get("/health/ready"')
+    service.edit(
+        "app/health.py",
+        'return Health(status="ok")\n\n\n@router.get("/health/ready"',
+        '1 / 0\n\n\n@router.get("/health/ready"',
+    )
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
         response = service.get("/")
         assert response.status_code == 500
@@ -91,7 +89,9 @@ def test_hypercorn_speaks_http_2(service: Service) -> None:
 
 
 def test_listens_where_the_settings_say(service: Service) -> None:
-    (service.folder / ".env").write_text(f"HOST=127.0.0.2\nPORT={service.port}\nWEB_CONCURRENCY=3\nENVIRONMENT=development\n")
+    (service.folder / ".env").write_text(
+        f"HOST=127.0.0.2\nPORT={service.port}\nWEB_CONCURRENCY=3\nENVIRONMENT=development\n"
+    )
     process = subprocess.Popen(
         [".venv/bin/gunicorn", "main:app", "-c", "uvicorn.conf.py"],
         cwd=service.folder,

@@ -1,30 +1,24 @@
 """On a Unix socket, and on an inherited socket."""
 
-import json
 import os
-import re
 import signal
 import socket
-import ssl
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
 import httpx2
 import pytest
-from websockets.sync.client import connect
 
 from asgi_quickstart.options import document
 
 from ..promises import promise
-from ..service import BIN, Service, clean_environment, eventually, free_port, write_service
-from ..tables import DOCS
+from ..service import Service, clean_environment, eventually
 from .fronts import ELSEWHERE, FORGED, ROUTES, client, greeting, logged_client, nginx, redirected
 
 pytestmark = pytest.mark.slow
@@ -84,7 +78,10 @@ def test_on_an_inherited_socket_a_restart_refuses_nobody(
     statuses = [status for each in answers for status, _ in each]
     assert set(statuses) == {"200"}
     longest = max(seconds for each in answers for _, seconds in each)
-    record_property("figure", f"0 of {len(statuses):,} requests lost while the service was stopped and started; the longest took {longest:.1f} s")
+    record_property(
+        "figure",
+        f"0 of {len(statuses):,} requests lost while the service was stopped and started; the longest took {longest:.1f} s",
+    )
 
 
 @contextmanager
@@ -101,7 +98,9 @@ def activated(service: Service, command: list[str], listener: socket.socket) -> 
             start_new_session=True,
         )
     try:
-        eventually(lambda: process.poll() is not None or service.log.count('"access"') > 50, 12, message=lambda: service.log)
+        eventually(
+            lambda: process.poll() is not None or service.log.count('"access"') > 50, 12, message=lambda: service.log
+        )
         assert process.poll() is None, service.log
         yield
     finally:
@@ -127,5 +126,3 @@ def queued(port: int) -> int:
     with open("/proc/net/tcp") as table:
         rows = [line.split() for line in table if line.split()[1].endswith(f":{port:04X}")]
     return sum(int(row[4].partition(":")[2], 16) for row in rows if row[3] == "0A")
-
-

@@ -90,7 +90,9 @@ def measuring(folder: Path, server: str) -> Service:
     service = write_service(folder / "service", server=server, telemetry="full")
     service.edit("main.py", "app.include_router(loans)\n", f"app.include_router(loans)\n{ROUTES}")
     # A metric of the owner's, made before anything of `serving` is imported.
-    service.edit("app/health.py", "\nrouter", '\nfrom prometheus_client import Counter\nASKED = Counter("asked", "Own")\nrouter')
+    service.edit(
+        "app/health.py", "\nrouter", '\nfrom prometheus_client import Counter\nASKED = Counter("asked", "Own")\nrouter'
+    )
     service.edit("app/health.py", LIVE, f"    ASKED.inc()\n{LIVE}")
     return service
 
