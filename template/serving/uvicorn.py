@@ -31,6 +31,12 @@ class Master(Multiprocess):
         for process in self.processes:
             process.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit)
 
+    def keep_subprocess_alive(self) -> None:
+        """Replace the workers that died; one that dies while it is asked whether it is alive, at once."""
+        for process in self.processes:
+            process.child_conn.close()  # the worker's end: while it is open here too, its death does not end the wait
+        super().keep_subprocess_alive()
+
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         if self.should_exit.is_set():  # it waits for the workers already: end them
             for process in self.processes:

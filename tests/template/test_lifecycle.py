@@ -106,6 +106,19 @@ def test_a_killed_worker_is_replaced_while_the_service_answers(service: Service,
     assert len(wrong) <= 1  # what the killed one had in hand
 
 
+@pytest.mark.parametrize("service", [{"server": "uvicorn"}], ids=["uvicorn"], indirect=True)
+def test_a_worker_that_dies_while_the_master_waits_for_its_answer_is_replaced_at_once(service: Service) -> None:
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"):
+        eventually(lambda: len(workers(service)) == 2)
+        victim = workers(service)[0]
+        state = Path(f"/proc/{master(service)}/wchan")
+        eventually(lambda: "futex" in state.read_text())  # it sleeps between two rounds of questions
+        os.kill(victim, signal.SIGSTOP)
+        eventually(lambda: all("poll" in state.read_text() for _ in range(1000)))  # it has asked the one that stands still
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: len(set(workers(service)) - {victim}) == 2, 5)
+
+
 @promise(
     "Restart",
     strict=False,

@@ -127,14 +127,22 @@ def stream_from_a_worker(service: Service) -> Iterator[int]:
 
 
 def ask_all_workers(service: Service, least: int = 100) -> tuple[int, list[int]]:
-    """Ask on new connections until two workers have answered: how often, and the two."""
-    asked, pids, deadline = 0, set[int](), time.monotonic() + 30
+    """Ask on new connections until two workers have answered: how many answers, and the two."""
+    answered, pids, deadline = 0, set[int](), time.monotonic() + 30
+
+    def ask(_: int) -> int | None:
+        try:
+            return int(client.get("/api/outer/anna/v1/inner/1").text)
+        except httpx2.TransportError:  # granian loses a few in a restart
+            return None
+
     with httpx2.Client(base_url=service.url, headers={"Connection": "close"}) as client, ThreadPoolExecutor(8) as pool:
-        while asked < least or len(pids) < 2:
+        while answered < least or len(pids) < 2:
             assert time.monotonic() < deadline, service.log[-3000:]
-            pids.update(pool.map(lambda _: int(client.get("/api/outer/anna/v1/inner/1").text), range(10)))
-            asked += 10
-    return asked, sorted(pids)
+            answers = [pid for pid in pool.map(ask, range(10)) if pid]
+            pids.update(answers)
+            answered += len(answers)
+    return answered, sorted(pids)
 
 
 def slots(pid: int) -> Path:
