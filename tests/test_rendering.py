@@ -79,7 +79,8 @@ def test_the_ci_workflow_is_valid(manager: str, tmp_path: Path) -> None:
 def test_every_file_is_small() -> None:
     for telemetry, most in (("none", 920), ("full", 1080)):  # 500 is the aim; these numbers may only fall
         for server in SERVERS:
-            sizes = {name: content.count(b"\n") for name, content in rendered(server=server, telemetry=telemetry).items()}
+            files = rendered(server=server, telemetry=telemetry)
+            sizes = {name: content.count(b"\n") for name, content in files.items()}
             assert max(sizes.values()) <= 150, sizes
             assert sum(lines for name, lines in sizes.items() if name.startswith("serving/")) <= most, (server, sizes)
             assert sum(lines for name, lines in sizes.items() if name.startswith("app/")) <= 200

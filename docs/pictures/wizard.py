@@ -55,7 +55,7 @@ def screen() -> str:
             for option in options():
                 tmux.wait_for(re.escape(option.help) + r"[^?]*")
                 tmux.press("Enter")
-            tmux.wait_for(r"The same again:\n.*\n\$", 300)
+            tmux.wait_for(r"The same again:\n[^$]*\$", 300)
             return tmux.tell("capture-pane", "-e", "-p").rstrip()
         finally:
             tmux.tell("kill-server")

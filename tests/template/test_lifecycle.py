@@ -114,7 +114,8 @@ def test_a_worker_that_dies_while_the_master_waits_for_its_answer_is_replaced_at
         state = Path(f"/proc/{master(service)}/wchan")
         eventually(lambda: "futex" in state.read_text())  # it sleeps between two rounds of questions
         os.kill(victim, signal.SIGSTOP)
-        eventually(lambda: all("poll" in state.read_text() for _ in range(1000)))  # it has asked the one that stands still
+        # It has asked the one that stands still, and waits.
+        eventually(lambda: all("poll" in state.read_text() for _ in range(1000)))
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: len(set(workers(service)) - {victim}) == 2, 5)
 

@@ -199,7 +199,7 @@ ONE_TIMER = (
 )
 
 
-@promise("Slow clients", fixture="running", granian=ONE_TIMER, hypercorn=ONE_TIMER)
+@promise("Slow clients", fixture="running", granian=ONE_TIMER)
 @pytest.mark.alone
 def test_clients_that_never_finish_their_headers_are_closed(running: Service, record_property: Record) -> None:
     closes_all(running, HEADERS, "endless headers", record_property)
