@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import sys
-from contextlib import suppress
 from typing import Any, cast
 
 import uvloop
@@ -34,27 +33,14 @@ class Loop(uvloop.Loop):
 
 
 class Connection(TCPServer):
-    """A connection that its client has closed is gone at once, and one without a first request after HEADER_SECONDS.
-
-    hypercorn keeps either until the keep-alive is over, and its descriptor with it.
-    """
-
-    header_seconds = load(ServingSettings).header_seconds
-    asked = False
+    """A connection that its client has closed is gone at once; hypercorn keeps it until its keep-alive is over."""
 
     async def _read_data(self) -> None:
         await super()._read_data()
         await self.idle_task.stop()
 
-    async def _idle_timeout(self) -> None:
-        seconds = self.config.keep_alive_timeout if self.asked else self.header_seconds
-        self.asked = True  # the next time there has been an answer
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.context.terminated.wait(), seconds)
-        await asyncio.shield(self._initiate_server_close())
 
-
-run.TCPServer = Connection  # type: ignore[attr-defined] # there is no setting for it
+run.TCPServer = Connection  # type: ignore[attr-defined] # which has no setting for it
 
 
 class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types

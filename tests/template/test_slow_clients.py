@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -199,7 +199,7 @@ ONE_TIMER = (
 )
 
 
-@promise("Slow clients", fixture="running", granian=ONE_TIMER)
+@promise("Slow clients", fixture="running", granian=ONE_TIMER, hypercorn=ONE_TIMER)
 @pytest.mark.alone
 def test_clients_that_never_finish_their_headers_are_closed(running: Service, record_property: Record) -> None:
     closes_all(running, HEADERS, "endless headers", record_property)
@@ -280,3 +280,19 @@ def test_with_a_long_limit_they_stay(service: Service) -> None:
         while time.monotonic() - attacks[-1].since < SECONDS * 2:
             assert [attack.held() for attack in attacks] == [10, 10, 10]
             time.sleep(0.1)
+
+
+@promise("Slow clients")
+def test_a_connection_that_its_client_has_closed_is_gone(service: Service) -> None:
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        for _ in range(20):
+            with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)) as connection:
+                connection.request("GET", "/")
+                connection.getresponse().read()
+        eventually(lambda: not closed_by_the_client(service.port), 5)
+
+
+def closed_by_the_client(port: int) -> int:
+    """Connections whose client has closed them, and the server not yet: CLOSE_WAIT."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[1].endswith(f":{port:04X}") and line[3] == "08" for line in lines)
