@@ -1,6 +1,7 @@
 """How requests end while the worker drains: streams too, which would not end by themselves."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from starlette.responses import PlainTextResponse
@@ -72,7 +73,7 @@ class Endings:
                     raise
                 task.uncancel()
                 closed = True
-                await send({"type": "websocket.close", "code": 1012})
+                await close(send)
                 return {"type": "websocket.disconnect", "code": 1012}
 
         if self.draining.begun:
@@ -85,4 +86,10 @@ class Endings:
                 raise
             task.uncancel()
             if not closed:
-                await send({"type": "websocket.close", "code": 1012})
+                await close(send)
+
+
+async def close(send: Send) -> None:
+    """Close a WebSocket with 1012, unless its server was quicker."""
+    with suppress(OSError):
+        await send({"type": "websocket.close", "code": 1012})
