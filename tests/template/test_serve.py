@@ -4,13 +4,15 @@ import json
 import re
 import signal
 import subprocess
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from ..promises import promise
-from ..service import Service, clean_environment, eventually
+from ..promises import SERVERS, promise
+from ..service import Service, clean_environment, eventually, write_service
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +88,23 @@ def test_hypercorn_speaks_http_2(service: Service) -> None:
         with httpx2.Client(http1=False, http2=True, base_url=service.url) as client:
             answer = client.get("/")
         assert (answer.http_version, answer.json()) == ("HTTP/2", {"status": "ok"})
+
+
+def test_an_idle_connection_is_kept_for_more_than_a_minute_by_every_server(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        kept = []
+        for server in SERVERS:
+            service = write_service(tmp_path / server / "service", server=server)
+            stack.enter_context(service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"))
+            client = stack.enter_context(
+                httpx2.Client(base_url=service.url, limits=httpx2.Limits(keepalive_expiry=None))
+            )
+            first = client.get("/").extensions["network_stream"].get_extra_info("client_addr")
+            kept.append((server, client, first))
+        asked = time.monotonic()
+        eventually(lambda: time.monotonic() > asked + 61, 70)  # no shorter time would show it
+        for server, client, first in kept:
+            assert client.get("/").extensions["network_stream"].get_extra_info("client_addr") == first, server
 
 
 def test_listens_where_the_settings_say(service: Service) -> None:
