@@ -11,6 +11,7 @@ from .metrics import Metrics
 
 # :: endif
 logger = logging.getLogger("access")
+STATUS = {"websocket.accept": 101, "websocket.close": 403}  # closed before it was accepted
 
 
 class AccessLog:
@@ -24,25 +25,19 @@ class AccessLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         start = perf_counter()
-        status = 500  # what the client gets when the application raises
+        status = 0
 
         async def note_status(message: Message) -> None:
             nonlocal status
-            match message["type"]:
-                case "http.response.start" | "websocket.http.response.start":
-                    status = message["status"]
-                case "websocket.accept":
-                    status = 101
-                case "websocket.close" if status != 101:
-                    status = 403
+            status = status or message.get("status") or STATUS.get(message["type"], 0)
             await send(message)
 
         try:
             await self.app(scope, receive, note_status)
         finally:
+            status = status or 500  # what the client gets when the application raises
             seconds = round(perf_counter() - start, 6)
             method = scope.get("method", "WEBSOCKET")
             path = quote(scope["path"])  # a line break in it must not begin a new line of the log

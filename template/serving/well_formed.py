@@ -19,8 +19,7 @@ class WellFormed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or not (refusal := refusal_of(scope)):
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         status, reason = refusal
         await PlainTextResponse(reason, status, headers={"connection": "close"})(scope, receive, send)
 
