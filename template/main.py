@@ -15,11 +15,6 @@ from app.settings import Settings
 from app.state import State
 from serving.crash import crashed
 from serving.draining import Draining
-
-# :: if telemetry == "full"
-from serving.metrics import Metrics
-
-# :: endif
 from serving.middleware import Serving
 from serving.proxies import Proxies
 from serving.settings import load
@@ -51,9 +46,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
 
 middleware = [
     Middleware(Proxies, trusted=settings.trusted_proxies),  # first: what follows goes by what it finds out
-    # :: if telemetry == "full"
-    Middleware(Metrics),
-    # :: endif
     Middleware(Serving, settings=settings, draining=draining, always=["/health/live"]),
 ]
 if "*" not in settings.allowed_hosts:

@@ -7,6 +7,10 @@ from typing import Any, cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+# :: if telemetry == "full"
+from .metrics import Metrics
+
+# :: endif
 HOST = re.compile(rb"([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?")
 
 
@@ -18,6 +22,9 @@ class Proxies:
     """
 
     def __init__(self, app: ASGIApp, trusted: Collection[str]) -> None:
+        # :: if telemetry == "full"
+        app = Metrics(app)  # outside of what refuses a request, which counts too
+        # :: endif
         self.app = app
         self.uvicorn = cast(Any, ProxyHeadersMiddleware)(app, list(trusted))  # takes the client and the scheme
 
