@@ -17,15 +17,15 @@ import httpx2
 
 from asgi_quickstart import rendering
 from asgi_quickstart.answers import Answers
-from asgi_quickstart.options import options
+from asgi_quickstart.options import Value, options
 
 T = TypeVar("T")
 BIN = Path(sys.executable).parent
 
 
 def combinations() -> list[dict[str, str]]:
-    """Every combination of the options that have choices."""
-    closed = [option for option in options() if option.choices]
+    """Every combination of the options of which one choice is made."""
+    closed = [option for option in options() if option.choices and not option.several]
     values = itertools.product(*(option.choices for option in closed))
     return [dict(zip((option.name for option in closed), chosen, strict=True)) for chosen in values]
 
@@ -115,10 +115,10 @@ class Service:
                     os.killpg(self.process.pid, signal.SIGKILL)
 
 
-def write_service(folder: Path, **given: str) -> Service:
+def write_service(folder: Path, **given: Value) -> Service:
     """A service on the shared environment, which has the dependencies of every option."""
     folder.mkdir(parents=True)
-    with rendering.rendered(Answers.complete({"name": "service"} | given)) as files:
+    with rendering.rendered(Answers.complete({"name": "service", **given})) as files:
         rendering.write(files, folder)
     (folder / ".venv").symlink_to(sys.prefix)
     return Service(folder)

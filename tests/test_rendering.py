@@ -13,7 +13,7 @@ import yaml
 from asgi_quickstart import rendering
 from asgi_quickstart.answers import Answers, name_from
 from asgi_quickstart.errors import UsageError
-from asgi_quickstart.options import TEMPLATE, document
+from asgi_quickstart.options import TEMPLATE, Value, document
 
 from .promises import SERVERS
 from .service import BIN, clean_environment, combinations
@@ -21,7 +21,7 @@ from .service import BIN, clean_environment, combinations
 MANAGERS = document()["managers"]["default"]
 
 
-def rendered(**given: str) -> dict[str, bytes]:
+def rendered(**given: Value) -> dict[str, bytes]:
     with rendering.rendered(Answers.complete(given)) as folder:
         return {str(name): (folder / name).read_bytes() for name in rendering.names(folder)}
 
@@ -53,7 +53,7 @@ def test_a_second_render_in_one_process_is_quick_enough_for_the_page() -> None:
 
 def test_records_the_answers_and_nothing_of_this_machine() -> None:
     answers = yaml.safe_load(rendered(name="orders", manager="pdm")[".copier-answers.yml"])
-    chosen = {"name": "orders", "manager": "pdm", "server": "gunicorn", "telemetry": "none"}
+    chosen = {"name": "orders", "manager": "pdm", "server": "gunicorn", "telemetry": "none", "deploy": []}
     assert answers == {"_src_path": "asgi-quickstart"} | chosen
     for name, content in rendered().items():
         for secret in (str(Path.home()), str(TEMPLATE), sys.prefix):
