@@ -69,6 +69,7 @@ def booted(shared: Path) -> Iterator[Machine]:
             IMAGE,
         )
         eventually(lambda: machine("systemctl", "is-system-running", check=False).stdout == "running\n")
+        machine("mount", "--make-rshared", "/")  # as it is where no container is around; a unit sees its credentials so
         yield machine
     finally:
         containers.podman("rm", "--force", "--time=0", machine.name, check=False)
