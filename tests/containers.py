@@ -9,6 +9,7 @@ import shutil
 import ssl
 import subprocess
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -202,3 +203,10 @@ def run(
         yield container
     finally:
         podman("rm", "--force", "--time=0", container.name, check=False)
+
+
+def cold_start(image: str, *options: str) -> float:
+    """Seconds from `podman run` to the first 200."""
+    started = time.perf_counter()
+    with run(image, *options):
+        return time.perf_counter() - started

@@ -1,0 +1,114 @@
+"""Images of generated services, built by the service's own `make image`, each once a run."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+
+import pytest
+
+from asgi_quickstart import rendering
+from asgi_quickstart.answers import Answers
+from asgi_quickstart.options import document
+
+from .. import containers
+from ..service import Service
+from . import probes
+from .test_install import TOOLS, as_of, user_environment
+
+BASES: list[str] = list(document()["images"]["default"])
+MANAGERS: Mapping[str, dict[str, str]] = document()["managers"]["default"]
+OURS = "quickstart-test"  # every image of the tests is called that
+PLANTED = {
+    ".env": "PASSWORD=planted-secret",
+    "app/.env.production": "PASSWORD=planted-secret",
+    "app/server.key": "planted-secret",
+    "credentials.json": '{"password": "planted-secret"}',
+    ".git/config": "planted-secret",
+    ".netrc": "planted-secret",
+}
+
+
+def write(folder: Path, manager: str, **choices: str) -> Service:
+    """A service with endpoints of the tests and with secrets lying about, locked by its manager but not installed."""
+    if manager not in ("uv", "pip") and not (TOOLS / manager).exists():
+        pytest.skip(f"{manager} is not set up: `make {TOOLS}/{manager}`")
+    folder.mkdir(parents=True)
+    with rendering.rendered(Answers.complete({"name": "Orders", "manager": manager} | choices)) as files:
+        rendering.write(files, folder)
+    service = Service(folder)
+    probes.add_to(service)
+    for name, text in PLANTED.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    make(service, "lock", user_environment(manager, folder.parent))
+    return service
+
+
+def make(service: Service, word: str, environment: Mapping[str, str], *variables: str) -> str:
+    """The output of `make WORD`, which must succeed."""
+    result = try_to_make(service, word, environment, *variables)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout + result.stderr
+
+
+def try_to_make(
+    service: Service, word: str, environment: Mapping[str, str], *variables: str
+) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--silent", word, *variables]
+    return subprocess.run(
+        command,
+        cwd=service.folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+def build(service: Service, tag: str, *options: str) -> str:
+    """Build by `make image`; the certificates that this machine trusts are given as a secret."""
+    return make(service, "image", containers.environment(), *variables(tag, *options))
+
+
+def try_to_build(service: Service, *options: str) -> subprocess.CompletedProcess[str]:
+    return try_to_make(service, "image", containers.environment(), *variables("refused", *options))
+
+
+def variables(tag: str, *options: str) -> list[str]:
+    index = containers.HOME / "index"
+    index.write_text(f"UV_EXCLUDE_NEWER={as_of()}\nPASSWORD=planted-secret\n")
+    secrets = [f"--secret=id=ca,src={containers.CA}", f"--secret=id=index,src={index}"]
+    given = ["--pull-never", "--quiet", f"--tag={OURS}/{tag}", *secrets, *options]
+    return ["ENGINE=buildah", f"OPTIONS={shlex.join(given)}"]
+
+
+class Images:
+    """The images of this run, by manager, base and server."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        self.folder = folder
+        self.run = run
+
+    def __call__(self, manager: str, base: str, **choices: str) -> str:
+        """The name of an image; built by whoever asks first."""
+        tag = "-".join([manager, base, *choices.values()])
+        with (containers.HOME / f"{tag}.run").open("a+") as built:
+            flock(built, LOCK_EX)
+            built.seek(0)
+            if built.read() != self.run:
+                build(write(self.folder / tag / "service", manager, image=base, **choices), tag)
+                built.truncate(0)
+                built.write(self.run)
+        return f"localhost/{OURS}/{tag}"
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """Builds an image when it is asked for, once for all workers."""
+    containers.bases()
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    return Images(tmp_path_factory.mktemp("images"), run)
