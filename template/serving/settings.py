@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from .processors import processors
 
@@ -85,9 +85,9 @@ def load(settings: type[Settings]) -> Settings:
     """Read the settings; a wrong value ends the process with CANNOT_START and a line that names it."""
     try:
         return settings()
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        raise SystemExit(3) from None
+    except SettingsError as error:  # a file that cannot be read
+        print(f"{error}: {error.__cause__}", file=sys.stderr)
+        raise SystemExit(CANNOT_START) from None
     except ValidationError as error:
         for wrong in error.errors():
             if wrong["type"] == "default_factory_not_called":  # only because of another that is wrong
