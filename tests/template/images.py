@@ -8,6 +8,7 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
+from pip._internal.models.index import PyPI
 
 from asgi_quickstart import rendering
 from asgi_quickstart.answers import Answers
@@ -44,6 +45,8 @@ def write(folder: Path, manager: str, **choices: str) -> Service:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     make(service, "lock", user_environment(manager, folder.parent))
+    if manager == "poetry":  # asks the index as every other manager does, where only that is reachable
+        service.edit("Dockerfile", '"poetry>', 'poetry-plugin-pypi-mirror "poetry>')
     return service
 
 
@@ -80,7 +83,7 @@ def try_to_build(service: Service, *options: str) -> subprocess.CompletedProcess
 
 def variables(tag: str, *options: str) -> list[str]:
     index = containers.HOME / "index"
-    index.write_text(f"UV_EXCLUDE_NEWER={as_of()}\nPASSWORD=planted-secret\n")
+    index.write_text(f"UV_EXCLUDE_NEWER={as_of()}\nPOETRY_PYPI_MIRROR_URL={PyPI.simple_url}\nPASSWORD=planted-secret\n")
     secrets = [f"--secret=id=ca,src={containers.CA}", f"--secret=id=index,src={index}"]
     given = ["--pull-never", "--quiet", f"--tag={OURS}/{tag}", *secrets, *options]
     return ["ENGINE=buildah", f"OPTIONS={shlex.join(given)}"]
@@ -89,26 +92,35 @@ def variables(tag: str, *options: str) -> list[str]:
 class Images:
     """The images of this run, by manager, base and server."""
 
-    def __init__(self, folder: Path, run: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.run = run
 
     def __call__(self, manager: str, base: str, **choices: str) -> str:
         """The name of an image; built by whoever asks first."""
         tag = "-".join([manager, base, *choices.values()])
-        with (containers.HOME / f"{tag}.run").open("a+") as built:
+        service = self.service(manager, base, **choices)
+        with (service.folder.parent / "built").open("a+") as built:
             flock(built, LOCK_EX)
-            built.seek(0)
-            if built.read() != self.run:
-                build(write(self.folder / tag / "service", manager, image=base, **choices), tag)
-                built.truncate(0)
-                built.write(self.run)
+            if not built.tell():
+                build(service, tag)
+                built.write("yes")
         return f"localhost/{OURS}/{tag}"
+
+    def service(self, manager: str, base: str, **choices: str) -> Service:
+        """The service that an image is built from; written by whoever asks first."""
+        folder = self.folder / "-".join([manager, base, *choices.values()])
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "written").open("a+") as written:
+            flock(written, LOCK_EX)
+            if not written.tell():
+                write(folder / "service", manager, image=base, **choices)
+                written.write("yes")
+        return Service(folder / "service")
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
+def images_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Images:
     """Builds an image when it is asked for, once for all workers."""
     containers.bases()
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    return Images(tmp_path_factory.mktemp("images"), run)
+    folder = tmp_path_factory.getbasetemp()  # each worker has one in that of the run
+    return Images((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "images")
