@@ -1,7 +1,7 @@
 """Clients that post without a pause, while a service is replaced under them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,18 +30,18 @@ class Posted:
 
 
 @contextmanager
-def posting(url: str) -> Iterator[Posted]:
-    """CLIENTS that post until the end, every other one on a connection that it keeps; nobody tries again."""
+def posting(where: Callable[[int], str]) -> Iterator[Posted]:
+    """CLIENTS that post until the end, each where it is told to; every other one keeps its connection. Nobody tries again."""
     posted = Posted()
     stop = Event()
 
-    def post(keep: bool) -> None:
-        with httpx2.Client(base_url=url, timeout=60, verify=False) as kept:
+    def post(number: int) -> None:
+        with httpx2.Client() as kept:
             while not stop.is_set():
                 start = time.monotonic()
                 try:
-                    ask = kept.post if keep else httpx2.post
-                    response = ask("/loans/quote" if keep else f"{url}/loans/quote", json=LOAN, timeout=60)
+                    ask = kept.post if number % 2 else httpx2.post
+                    response = ask(f"{where(number)}/loans/quote", json=LOAN, timeout=60)
                     answer = "" if response.json() == QUOTE else f"{response.status_code} {response.text}"
                 except (httpx2.TransportError, ValueError) as error:
                     answer = repr(error)
@@ -50,11 +50,11 @@ def posting(url: str) -> Iterator[Posted]:
                 posted.longest = max(posted.longest, time.monotonic() - start)
                 if answer:
                     posted.lost.append(answer)
-                time.sleep(0.02)  # no longer than a client thinks
+                time.sleep(0.02)  # or the clients would leave the service no time on the same processors
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         try:
-            asking = [pool.submit(post, bool(number % 2)) for number in range(CLIENTS)]
+            asking = [pool.submit(post, number) for number in range(CLIENTS)]
             answered(posted)
             yield posted
             answered(posted)

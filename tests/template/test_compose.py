@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from .. import containers
 from ..service import BIN, eventually, free_port, write_service
-from .images import Images, images  # noqa: F401
+from .images import Images
 from .posting import posting
 
 pytestmark = pytest.mark.slow
@@ -66,9 +66,9 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: F811
+def stack(images_of_this_run: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The service and its proxy, started; a secret is in a file."""
-    image = images("uv", "distroless")
+    image = images_of_this_run("uv", "distroless")
     caddy = tmp_path_factory.mktemp("caddy")
     shutil.copy(BIN / "caddy", caddy / "caddy")
     containers.build(caddy, "--file", containers.STAND_INS / "caddy.Dockerfile", tag=CADDY)
@@ -146,7 +146,7 @@ def test_both_are_confined(stack: Stack) -> None:
 def test_a_restart_of_the_service_loses_no_request(
     stack: Stack, record_property: Callable[[str, object], None]
 ) -> None:
-    with posting(stack.url) as posted:
+    with posting(lambda _: stack.url) as posted:
         stack.compose("restart", "service")
     record_property("figure", str(posted))
     assert posted.lost == []

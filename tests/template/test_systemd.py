@@ -123,7 +123,7 @@ def test_systemd_waits_until_a_worker_is_ready(deployed: Deployed) -> None:
 def test_a_new_release_loses_no_request(deployed: Deployed, record_property: Record) -> None:
     before, process = deployed.current, deployed.process()
     deployed.edit("main.py", '"edition": 1', '"edition": 2')
-    with posting(deployed.service.url) as posted:
+    with posting(lambda _: deployed.service.url) as posted:
         deployed.release()
         assert deployed.inside()["edition"] == 2
         deployed.release(before)
@@ -137,7 +137,7 @@ def test_a_new_release_loses_no_request(deployed: Deployed, record_property: Rec
 def test_a_release_that_does_not_start_is_left_for_the_one_before(deployed: Deployed) -> None:
     before = deployed.current
     deployed.edit("main.py", "settings = load(Settings)", "settings = load(Settings)\nraise SystemExit(3)")
-    with posting(deployed.service.url) as posted:
+    with posting(lambda _: deployed.service.url) as posted:
         said = deployed.release(check=False)
     assert "does not start: journalctl -u orders" in said
     assert deployed.current == before
