@@ -18,6 +18,7 @@ from serving.access_log import AccessLog
 from serving.crash import crashed
 from serving.draining import Draining
 from serving.endings import Endings
+from serving.notification import tell_ready
 from serving.overload import Overload
 from serving.proxies import Proxies
 from serving.recycling import Recycling
@@ -48,6 +49,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Open what requests share (a pool, a client) before the first one; close it after the last."""
     watchdog = Watchdog(settings.worker_timeout, on=not settings.development)
     with draining, watchdog, SlowReaders(settings.header_seconds):
+        tell_ready()
         yield State(settings=settings, draining=draining)
 
 

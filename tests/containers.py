@@ -70,7 +70,8 @@ def environment() -> Mapping[str, str]:
         'default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]\n'  # root may not raise its own everywhere
         "[engine]\n"
         'cgroup_manager = "cgroupfs"\nruntime = "runc"\nevents_logger = "file"\nlock_type = "file"\n'
-        f'tmp_dir = "{runtime / "libpod"}"\n',
+        f'tmp_dir = "{runtime / "libpod"}"\n'
+        f'[network]\nnetwork_config_dir = "{HOME / "networks"}"\n',
     )
     return clean_environment() | {
         "CONTAINERS_STORAGE_CONF": str(storage),
