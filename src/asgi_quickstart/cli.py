@@ -14,7 +14,7 @@ from . import rendering, wizard
 from .answers import Answers, name_from
 from .errors import Error, UsageError
 from .managers import Manager, environment
-from .options import document, options
+from .options import NONE, Value, document, options
 
 
 def main() -> NoReturn:
@@ -46,6 +46,28 @@ class Nearest(click.Choice[str]):
         self.fail(f"{value!r} is not one of {', '.join(self.choices)}; did you mean {near[0]}?", param, ctx)
 
 
+class Several(Nearest):
+    """Choices with commas between them; `none` stands alone for none of them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        names = [name.strip() for name in str(value).split(",")]
+        if names in ([""], [NONE]):
+            return ()
+        if NONE in names:
+            self.fail(f"{NONE!r} excludes the others: leave it out, or them", param, ctx)
+        return tuple(super(Several, self).convert(name, param, ctx) for name in names)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join(self.choices)}],..."
+
+
+def together(ctx: click.Context, param: click.Parameter, given: tuple[tuple[str, ...], ...]) -> Value | None:
+    """What the flags of one option add up to, each choice once, in the order of the choices; None without a flag."""
+    named = {name for names in given for name in names}
+    assert isinstance(param.type, Several)
+    return tuple(name for name in param.type.choices if name in named) if given else None
+
+
 class Verbs(click.Group):
     """Commands that name the nearest valid one."""
 
@@ -64,9 +86,13 @@ def command() -> None:
 def option_flags(function: Callable[..., None]) -> Callable[..., None]:
     """One flag for each option in `copier.yml`."""
     for option in reversed(options()):
-        kind = Nearest(list(option.choices)) if option.choices else None
-        text = f"{option.help} (default: {'the name of the folder' if option.name == 'name' else option.default})"
-        function = click.option(f"--{option.name}", type=kind, help=text)(function)
+        default = "the name of the folder" if option.name == "name" else option.written(option.default)
+        shape: dict[str, Any] = {"help": f"{option.help} (default: {default})"}
+        if option.several:
+            shape |= {"type": Several(list(option.choices)), "multiple": True, "callback": together}
+        elif option.choices:
+            shape |= {"type": Nearest(list(option.choices))}
+        function = click.option(f"--{option.name}", **shape)(function)
     return function
 
 
@@ -78,7 +104,7 @@ def option_flags(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--dry-run", is_flag=True, help="Print the files that would be written, and write none.")
 @click.option("--no-install", is_flag=True, help="Write the files only: lock and install nothing.")
 @click.option("--run", is_flag=True, help="Serve the new service in development mode afterwards.")
-def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run: bool, **flags: str | None) -> None:
+def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run: bool, **flags: Value | None) -> None:
     """Write a service into PATH, lock its dependencies and install them."""
     if run and no_install:
         raise UsageError("--run needs what --no-install leaves out: give one of them")
@@ -100,7 +126,7 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
         serve(path, answers)
 
 
-def choose(path: Path, flags: dict[str, str], *, yes: bool) -> Answers:
+def choose(path: Path, flags: dict[str, Value], *, yes: bool) -> Answers:
     """The answers: from flags, else from the wizard on a terminal, else the defaults."""
     name = name_from(path)
     if not yes and sys.stdin.isatty() and sys.stdout.isatty():

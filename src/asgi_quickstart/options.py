@@ -10,6 +10,10 @@ from typing import Any
 import yaml
 
 TEMPLATE = Path(str(files("asgi_quickstart"))) / "_template"
+NONE = "none"  # how it is said that of several choices none is wanted
+
+
+Value = str | tuple[str, ...]  # a tuple for an option of which several may be chosen
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,14 @@ class Option:
 
     name: str
     help: str
-    default: str
+    default: Value
     choices: Mapping[str, str] = field(default_factory=dict)
+    several: bool = False
+    refusable: bool = False  # copier's validator may have something against an answer
+
+    def written(self, value: Value) -> str:
+        """A value as its flag has it."""
+        return value if isinstance(value, str) else ",".join(value) or NONE
 
 
 @cache
@@ -37,8 +47,10 @@ def options() -> tuple[Option, ...]:
         Option(
             name=name,
             help=question["help"],
-            default=question["default"],
+            default=tuple(default) if isinstance(default := question["default"], list) else default,
             choices={value: label for label, value in question.get("choices", {}).items()},
+            several=question.get("multiselect", False),
+            refusable="validator" in question,
         )
         for name, question in document().items()
         if not name.startswith("_") and question.get("when", True)

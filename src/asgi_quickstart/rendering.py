@@ -18,9 +18,11 @@ def rendered(answers: Answers) -> Iterator[Path]:
     import copier  # slow to import: only when something is rendered
     from copier.errors import CopierError
 
+    # Lists, because copier writes them down, and YAML has no tuples.
+    data = {name: list(value) if isinstance(value, tuple) else value for name, value in answers.values.items()}
     with tempfile.TemporaryDirectory(prefix="asgi-quickstart-") as folder:
         try:
-            copier.run_copy(str(TEMPLATE), folder, data=dict(answers.values), defaults=True, quiet=True, overwrite=True)
+            copier.run_copy(str(TEMPLATE), folder, data=data, defaults=True, quiet=True, overwrite=True)
         except (CopierError, ValueError) as error:
             raise UsageError(re.sub(r"^Validation error for question '\w+': ", "", str(error))) from error
         yield Path(folder)
