@@ -36,6 +36,7 @@ def test_every_choice_has_its_record() -> None:
     by_name = {option.name: set(option.choices) for option in options()}
     assert by_name["manager"] == set(document()["managers"]["default"])
     assert by_name["server"] == set(document()["servers"]["default"])
+    assert by_name["image"] == set(document()["images"]["default"]) | {"none"}
     shapes = {frozenset(record) for record in document()["managers"]["default"].values()}
     assert len(shapes) == 1
 
