@@ -47,6 +47,16 @@ def require() -> None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"containers: {why}")
 
 
+def require_network() -> None:
+    """Skip the test where containers cannot have a network of their own, with names in it; in CI that is a failure."""
+    require()
+    folders = ("/usr/lib/cni", "/usr/libexec/cni", "/opt/cni/bin", "/usr/lib/podman", "/usr/libexec/podman")
+    there = {program.name for folder in folders if (path := Path(folder)).is_dir() for program in path.iterdir()}
+    if not {"bridge", "portmap", "dnsname"} <= there and not {"netavark", "aardvark-dns"} <= there:
+        why = "containers: needs containernetworking-plugins and its plugin dnsname, or netavark and aardvark-dns"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+
+
 @cache
 def environment() -> Mapping[str, str]:
     """What lets podman, buildah, and what calls them, use our storage and nothing of the user's."""

@@ -85,7 +85,8 @@ def variables(tag: str, *options: str) -> list[str]:
     index = containers.HOME / "index"
     index.write_text(f"UV_EXCLUDE_NEWER={as_of()}\nPOETRY_PYPI_MIRROR_URL={PyPI.simple_url}\nPASSWORD=planted-secret\n")
     secrets = [f"--secret=id=ca,src={containers.CA}", f"--secret=id=index,src={index}"]
-    given = ["--pull-never", "--quiet", f"--tag={OURS}/{tag}", *secrets, *options]
+    pull = [] if any(option.startswith("--pull") for option in options) else ["--pull-never"]
+    given = [*pull, "--quiet", f"--tag={OURS}/{tag}", *secrets, *options]
     return ["ENGINE=buildah", f"OPTIONS={shlex.join(given)}"]
 
 

@@ -11,6 +11,7 @@ from jinja2 import Environment
 
 from asgi_quickstart import rendering
 from asgi_quickstart.answers import Answers
+from asgi_quickstart.errors import UsageError
 from asgi_quickstart.options import document
 
 from ..service import Service, clean_environment, combinations, every_combination, write_service
@@ -74,7 +75,11 @@ OWN: dict[tuple[str, str], set[str]] = {
     ("telemetry", "full"): {"serving/metrics.py", "serving/exporter.py", "tests/test_telemetry.py"},
     ("image", "distroless"): {"Dockerfile", ".dockerignore"},
     ("image", "slim"): {"Dockerfile", ".dockerignore"},
+    ("deploy", "compose"): {"compose.yaml", "deploy/compose/Caddyfile", "secrets/.gitignore"},
+    ("deploy", "kubernetes"): {"deploy/kubernetes/base/deployment.yaml", "deploy/kubernetes/base/kustomization.yaml"},
+    ("deploy", "systemd"): {"deploy/systemd/app.service", "deploy/systemd/release"},
 }
+NEED_AN_IMAGE = {"compose", "kubernetes"}
 OWNED = set[str]().union(*OWN.values())
 
 
@@ -87,6 +92,13 @@ def test_every_combination_has_the_chosen_files_only_and_nothing_of_the_template
     words = {"uv", "pipenv", "poetry", "pdm"} - {manager} - ({"uv"} if manager == "pip" else set())  # uv locks for pip
     for combination in every_combination():
         if combination["manager"] != manager:
+            continue
+        if combination["image"] == "none" and NEED_AN_IMAGE & set(combination["deploy"]):
+            with (
+                pytest.raises(UsageError, match="an image is needed"),
+                rendering.rendered(Answers.complete(combination)),
+            ):
+                pass
             continue
         with rendering.rendered(Answers.complete(combination)) as folder:
             files = {str(name): (folder / name).read_text() for name in rendering.names(folder)}
