@@ -5,7 +5,7 @@ import re
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,24 @@ from .errors import Error
 from .managers import Manager, environment
 
 Say = Callable[[str], None]
-Versions = Mapping[str, str]  # by package
+Versions = Mapping[str, str]  # by package; "1.0", or with where it is wanted, "1.0 ; sys_platform == 'win32'"
 
 
 def versions(manager: Manager, folder: Path) -> dict[str, str]:
     """What a service's lock names; without those that it has in two versions, for two platforms."""
     from packaging.utils import canonicalize_name
 
-    found: dict[str, set[str]] = {}
-    for file in manager.writes:
-        if (folder / file).is_file():
-            for name, version in _entries(file, (folder / file).read_text("utf-8")):
-                found.setdefault(canonicalize_name(name), set()).add(version)
-    return {name: several.pop() for name, several in sorted(found.items()) if len(several) == 1}
+    files = [file for file in manager.writes if (folder / file).is_file()]
+    found = [entry for file in files for entry in _entries(file, (folder / file).read_text("utf-8"))]
+    return {canonicalize_name(name): version for name, version in unequivocal(found).items()}
+
+
+def unequivocal(found: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The packages that are there in one version only."""
+    by_name: dict[str, set[str]] = {}
+    for name, version in found:
+        by_name.setdefault(name, set()).add(version)
+    return {name: versions.pop() for name, versions in sorted(by_name.items()) if len(versions) == 1}
 
 
 def _entries(file: str, text: str) -> Iterator[tuple[str, str]]:
@@ -63,7 +68,7 @@ def lock(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
 
 
 def consistent(folder: Path, kept: Versions) -> Versions:
-    """Versions that go together and meet `pyproject.toml`, as many as possible of them those to be kept.
+    """Versions that go together and meet `pyproject.toml`, as many as possible of them those to be kept, with markers.
 
     uv takes them as a wish where the others take them as an order. Where it cannot ask the index (another is
     configured for the manager alone), they are what they were.
@@ -77,12 +82,15 @@ def consistent(folder: Path, kept: Versions) -> Versions:
         done = subprocess.run([*words, "--output-file", output], cwd=folder, env=environment(), capture_output=True)
         if done.returncode:
             return kept
-        wished = dict(_entries("requirements.txt", output.read_text()))
-    return {**kept, **wished}
+        return unequivocal(re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==(.*)", output.read_text(), re.M))
+
+
+def _bare(kept: Versions) -> dict[str, str]:
+    return {name: version.partition(";")[0].strip() for name, version in kept.items()}
 
 
 def _listed(kept: Versions) -> str:
-    return "".join(f"{name}=={version}\n" for name, version in kept.items())
+    return "".join(f"{name}=={version}\n" for name, version in _bare(kept).items())
 
 
 def _by_group(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
@@ -113,6 +121,7 @@ def _by_pipfile(manager: Manager, folder: Path, kept: Versions, say: Say) -> Non
     """Lock as it is; then with the versions in the Pipfile, and take these packages into the lock."""
     from packaging.utils import canonicalize_name
 
+    kept = _bare(kept)
     manager.run(manager.lock, folder, say)
     lock_file = folder / "Pipfile.lock"
     today = json.loads(lock_file.read_text("utf-8"))

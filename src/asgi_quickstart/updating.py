@@ -153,12 +153,12 @@ def way_back(update: Update, *, installed: bool) -> str:
 
 def next_steps(update: Update, *, installed: bool) -> list[str]:
     """What to type now."""
-    steps = ["git diff --staged", *(f"settle the conflict in {name}" for name in sorted(update.merge.conflicts))]
+    steps = [f"cd {shlex.quote(str(update.path))}"] if update.path != Path() else []
+    steps += ["git diff --staged", *(f"git add {shlex.quote(name)}" for name in sorted(update.merge.conflicts))]
     if update.locks and not installed:
-        if update.switched and (update.path / ".venv").exists():
-            steps.append("rm -r .venv")
+        steps += ["rm -r .venv"] if update.switched and (update.path / ".venv").exists() else []
         steps.append("make lock setup")
-    return [f"cd {shlex.quote(str(update.path))}", *steps, "make test"]
+    return [*steps, "make test"]
 
 
 def report(update: Update) -> Iterator[str]:
