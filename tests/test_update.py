@@ -10,19 +10,14 @@ import copier
 import pytest
 import yaml
 
-from .made_history import BIN, History, Release, built, clean_environment, commit, edit, git, make
+from .made_history import History, Release, built, commit, edit, git
+from .service import BIN, clean_environment
+
+pytestmark = pytest.mark.slow
 
 ANSWERS = ".copier-answers.yml"
 OFF = "--telemetry=off"  # what 3.0.0 calls it
-NOTHING = ("nothing to do",)
-
 Write = Callable[..., Path]
-
-
-@pytest.fixture(scope="session")
-def history(tmp_path_factory: pytest.TempPathFactory) -> History:
-    """The three releases."""
-    return make(tmp_path_factory.mktemp("history"))
 
 
 @pytest.fixture
@@ -133,7 +128,7 @@ def test_a_conflict_is_marked_named_and_known_to_git(history: History, written: 
     assert "conflict  main.py" in printed and "conflicts are marked in main.py" in printed
     text = (folder / "main.py").read_text()
     assert "<<<<<<<" in text and "MINE" in text and "its wiring, from top to bottom" in text
-    assert "UU main.py" in git(folder, "status", "--porcelain")
+    assert "UU orders/main.py" in git(folder, "status", "--porcelain")
     assert "its wiring, to be read" in git(folder, "show", ":1:./main.py")
     refused(history["3.0.0"], folder, "not committed")
 
@@ -202,7 +197,7 @@ def test_what_the_owner_needs_moves_to_a_pipfile_and_back(history: History, writ
     commit(folder)
     updated(history["1.0.0"], folder, "--manager=pipenv")
     environment = clean_environment()
-    command = [BIN / "python", "-m", "pytest", "-q", "tests/test_pipfile.py"]
+    command: list[str | Path] = [BIN / "python", "-m", "pytest", "-q", "tests/test_pipfile.py"]
     subprocess.run(command, cwd=folder, check=True, env=environment, capture_output=True)
     edit(folder / "Pipfile", "[packages]\n", '[packages]\n"zope.interface" = "*"\n')
     assert subprocess.run(command, cwd=folder, env=environment, capture_output=True).returncode == 1
@@ -244,7 +239,7 @@ def test_takes_the_service_of_copier_copy(history: History, tmp_path: Path) -> N
 
 def test_takes_the_service_of_a_clone_between_two_releases(history: History, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
-    git(tmp_path, "clone", "--quiet", history.repository, clone)
+    git(tmp_path, "clone", "--quiet", str(history.repository), str(clone))
     git(clone, "checkout", "--quiet", "v1.0.0")
     edit(clone / "template/app/__init__.py", "Your room", "Your very own room")
     written_by = built(clone, "1.0.0", tmp_path / "built")  # before it is committed

@@ -174,7 +174,7 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
     """Bring the service in PATH to this command's template, or to other choices; your edits stay."""
     with updating.planned(path, {name: value for name, value in flags.items() if value is not None}) as plan:
         if dry_run:
-            sys.stdout.buffer.write(plan.merge.diff("--binary"))
+            sys.stdout.buffer.write(plan.diff())
             return
         if not plan.merge.changes():
             click.echo(f"{path} is as this command's template has it: nothing to do")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import history
 from .answers import Answers
-from .errors import Error, UsageError
+from .errors import Error, Refusal, UsageError
 from .options import TEMPLATE
 
 
@@ -26,7 +26,9 @@ def rendered(answers: Answers, template: Path = TEMPLATE, version: str = "") -> 
         try:
             copier.run_copy(str(template), folder, data=data, defaults=True, quiet=True, overwrite=True)
         except (CopierError, ValueError) as error:
-            raise UsageError(re.sub(r"^Validation error for question '\w+': ", "", str(error))) from error
+            if refused := re.match(r"Validation error for question '(\w+)': (.*)", str(error), re.S):
+                raise Refusal(refused[2], refused[1]) from error
+            raise UsageError(str(error)) from error
         yield Path(folder)
 
 

@@ -3,18 +3,18 @@
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from . import git, history, locking, merging, pipfile
 from .answers import Answers
-from .errors import Error, UsageError
+from .errors import Error, Refusal, UsageError
 from .managers import Manager
-from .merging import Merge
+from .merging import Merge, merged
 from .options import TEMPLATE, Value
-from .recorded import Recorded, read
+from .recorded import Recorded, read, wrong
 from .rendering import rendered
 
 
@@ -43,6 +43,11 @@ class Update:
         """Whether what the lock is made from can be read: no conflict is in it."""
         return not {"pyproject.toml", "Pipfile"} & self.merge.conflicts
 
+    def diff(self) -> bytes:
+        """What it changes, as git prints it in the repository that the service is in."""
+        prefix = git.run("rev-parse", "--show-prefix", folder=self.path, neutral=False).decode().rstrip("\n")
+        return self.merge.diff("--binary", f"--src-prefix=a/{prefix}", f"--dst-prefix=b/{prefix}")
+
     @cached_property
     def locks(self) -> bool:
         """Whether the lock has to be made anew."""
@@ -59,15 +64,20 @@ def planned(path: Path, flags: Mapping[str, Value]) -> Iterator[Update]:
     """The update of the service in a folder, of which only git knows yet; raises Error when it cannot be."""
     check(path)
     recorded = read(path)
-    with history.template(recorded.commit, recorded.source) as old:
+    with ExitStack() as stack:
+        old = stack.enter_context(history.template(recorded.commit, recorded.source))
         before, after = recorded.answers(old), recorded.answers(TEMPLATE, flags)
         leaving = Manager.named(before["manager"]) if before["manager"] != after["manager"] else None
-        with rendered(before, old) as base, rendered(after) as theirs:
-            with merging.merged(base, path, theirs, leaving.writes if leaving else ()) as merge:
-                update = Update(path, recorded, before, after, merge)
-                if leaving and update.lockable:
-                    move_pipfile(update)
-                yield update
+        try:
+            base = stack.enter_context(rendered(before, old))
+        except Refusal as refusal:
+            raise wrong(refusal.option, str(refusal)) from refusal
+        theirs = stack.enter_context(rendered(after))
+        merge = stack.enter_context(merged(base, path, theirs, leaving.writes if leaving else ()))
+        update = Update(path, recorded, before, after, merge)
+        if leaving and update.lockable:
+            move_pipfile(update)
+        yield update
 
 
 def check(path: Path) -> None:
