@@ -158,7 +158,7 @@ def test_every_edit_is_still_there_and_the_service_works(
     version: str,
 ) -> None:
     @settings(
-        max_examples=15,
+        max_examples=12,
         deadline=None,
         database=None,
         print_blob=True,
@@ -192,6 +192,8 @@ def update(history: History, folder: Path, says: str = "To go back") -> set[str]
     assert says in result.stdout, result.stdout + result.stderr
     conflicts = {line.split()[1] for line in result.stdout.splitlines() if line.startswith("  conflict ")}
     assert result.returncode == (1 if conflicts else 0)
+    if says != "To go back":  # the markers of the update before are still there
+        return set()
     marked = {
         name
         for name in git(folder, "ls-files").split()
