@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asgi_quickstart import rendering
+from asgi_quickstart import history, rendering
 from asgi_quickstart.answers import Answers, name_from
 from asgi_quickstart.errors import UsageError
 from asgi_quickstart.options import TEMPLATE, Value, document
@@ -54,7 +54,7 @@ def test_a_second_render_in_one_process_is_quick_enough_for_the_page() -> None:
 def test_records_the_answers_and_nothing_of_this_machine() -> None:
     answers = yaml.safe_load(rendered(name="orders", manager="pdm")[".copier-answers.yml"])
     chosen = {"name": "orders", "manager": "pdm", "server": "gunicorn", "telemetry": "none", "deploy": []}
-    assert answers == {"_src_path": "asgi-quickstart"} | chosen
+    assert answers == {"_src_path": "asgi-quickstart", "_commit": history.current()} | chosen
     for name, content in rendered().items():
         for secret in (str(Path.home()), str(TEMPLATE), sys.prefix):
             assert secret.encode() not in content, name

@@ -22,7 +22,10 @@ def versions(manager: Manager, folder: Path) -> dict[str, str]:
     from packaging.utils import canonicalize_name
 
     files = [file for file in manager.writes if (folder / file).is_file()]
-    found = [entry for file in files for entry in _entries(file, (folder / file).read_text("utf-8"))]
+    try:
+        found = [entry for file in files for entry in _entries(file, (folder / file).read_text("utf-8"))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Error(f"{' or '.join(files)} in {folder} cannot be read as a lock: {error}") from error
     return {canonicalize_name(name): version for name, version in unequivocal(found).items()}
 
 
@@ -50,28 +53,33 @@ def _entries(file: str, text: str) -> Iterator[tuple[str, str]]:
 
 def inputs(project: str, manager: Manager) -> Any:
     """What a lock is made from, out of a text of `pyproject.toml`."""
-    content = tomllib.loads(project)
+    try:
+        content = tomllib.loads(project)
+    except tomllib.TOMLDecodeError as error:
+        raise Error(f"pyproject.toml cannot be read: {error}") from error
     asked = {key: content.get("project", {}).get(key) for key in ("dependencies", "requires-python", "name")}
     return asked, content.get("dependency-groups"), content.get("tool", {}).get(manager.name)
 
 
 def lock(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
     """Lock, with the versions to be kept where the requirements allow them."""
+    alike = LOCKS.get(manager.name)
     own = any((folder / file).exists() for file in manager.writes)
-    if not kept or own and manager.name != "pipenv":  # a manager keeps what its own lock names; Pipenv does not
+    if not alike or not kept or own and manager.name != "pipenv":  # all but Pipenv keep what their own lock names
         manager.run(manager.lock, folder, say)
         return
+    together = consistent(folder, kept)
     try:
-        _LOCKS[manager.name](manager, folder, consistent(folder, kept), say)
+        alike(manager, folder, together or (kept if manager.name != "pdm" else {}), say)
     except Error:  # they do not go together for this manager: then today's
         manager.run(manager.lock, folder, say)
 
 
-def consistent(folder: Path, kept: Versions) -> Versions:
+def consistent(folder: Path, kept: Versions) -> Versions | None:
     """Versions that go together and meet `pyproject.toml`, as many as possible of them those to be kept, with markers.
 
-    uv takes them as a wish where the others take them as an order. Where it cannot ask the index (another is
-    configured for the manager alone), they are what they were.
+    uv takes them as a wish where the others take them as an order. None where it cannot ask the index, because another
+    is configured for the manager alone.
     """
     groups = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("dependency-groups", {})
     with tempfile.TemporaryDirectory() as place:
@@ -81,7 +89,7 @@ def consistent(folder: Path, kept: Versions) -> Versions:
         words += [word for name in groups for word in ("--group", name)]
         done = subprocess.run([*words, "--output-file", output], cwd=folder, env=environment(), capture_output=True)
         if done.returncode:
-            return kept
+            return None
         return unequivocal(re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==(.*)", output.read_text(), re.M))
 
 
@@ -112,6 +120,7 @@ def _by_output(manager: Manager, folder: Path, kept: Versions, say: Say) -> None
 
 
 def _by_override(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
+    """PDM obeys without a look at what the packages themselves ask for: only with versions that go together."""
     with tempfile.TemporaryDirectory() as place:
         Path(place, "versions.txt").write_text(_listed(kept), "utf-8")
         manager.run(f"{manager.lock} --override {place}/versions.txt", folder, say)
@@ -155,7 +164,7 @@ def _by_pipfile(manager: Manager, folder: Path, kept: Versions, say: Say) -> Non
     lock_file.write_text(json.dumps(today, indent=4) + "\n", "utf-8")
 
 
-_LOCKS = {"uv": _by_group, "poetry": _by_group, "pip": _by_output, "pdm": _by_override, "pipenv": _by_pipfile}
+LOCKS = {"uv": _by_group, "poetry": _by_group, "pip": _by_output, "pdm": _by_override, "pipenv": _by_pipfile}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,7 +76,10 @@ def planned(path: Path, flags: Mapping[str, Value]) -> Iterator[Update]:
         merge = stack.enter_context(merged(base, path, theirs, leaving.writes if leaving else ()))
         update = Update(path, recorded, before, after, merge)
         if leaving and update.lockable:
-            move_pipfile(update)
+            try:
+                move_pipfile(update)
+            except ValueError as error:
+                raise Error(f"pyproject.toml or Pipfile cannot be read: {error}") from error
         yield update
 
 
@@ -118,7 +121,7 @@ def write(update: Update) -> None:
 def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) -> dict[str, tuple[str, str]]:
     """Lock with the versions to be kept, and install; returns the versions that moved."""
     manager = update.managers[1]
-    with environment_of(update.path) if update.switched else nothing():
+    with environment_of(update.path) if update.switched else nullcontext():
         locking.lock(manager, update.path, kept, say)
         manager.run(manager.install, update.path, say)
     written = [name for name in manager.writes if (update.path / name).exists()]
@@ -128,11 +131,6 @@ def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) 
     merging.stage(update.path, [name for name in written if name not in ignored])
     now = locking.versions(manager, update.path)
     return {name: (kept[name], now[name]) for name in now if kept.get(name, now[name]) != now[name]}
-
-
-@contextmanager
-def nothing() -> Iterator[None]:
-    yield
 
 
 @contextmanager

@@ -60,9 +60,8 @@ class Switched:
     def __init__(self, folder: Path) -> None:
         environment = user_environment("uv", folder)
         programs = [str(TOOLS / manager / "bin") for manager in MANAGERS if (TOOLS / manager).exists()]
-        self.environment: Mapping[str, str] = (
-            environment | IDENTITY | {"PATH": os.pathsep.join([*programs, environment["PATH"]])}
-        )
+        path = os.pathsep.join([*programs, environment["PATH"]])
+        self.environment: Mapping[str, str] = {**environment, **IDENTITY, "PATH": path}
         self.service = Service(folder / "orders")
         self.run(BIN / "asgi-quickstart", "new", "orders", "--yes", cwd=folder)
         git(self.service.folder, "init", "--quiet")
