@@ -83,6 +83,17 @@ class Switched:
     def versions(self, manager: str) -> dict[str, str]:
         return locking.versions(Manager.named(manager), self.service.folder)
 
+    def hold_back(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Lock older versions of a few packages with uv; returns these, and the newest."""
+        newest = self.versions("uv")
+        older = [word for name in HELD_BACK for word in ("--upgrade-package", f"{name}<{newest[name]}")]
+        self.run(BIN / "uv", "lock", *older)
+        self.run("make", "setup")
+        commit(self.service.folder)
+        held = {name: version for name, version in self.versions("uv").items() if name in HELD_BACK}
+        assert not [name for name, version in held.items() if version == newest[name]]
+        return held, newest
+
     def to(self, **choices: str) -> str:
         """Switch, and see that the service is as if it had been written so, works, and can be committed."""
         flags = [f"--{name}={choice}" for name, choice in choices.items()]
@@ -111,13 +122,7 @@ def test_every_manager_takes_over_from_every_other_one_with_the_same_versions(wa
             pytest.skip(f"{manager} is not set up: `make {TOOLS}/{manager}`")
     switched = Switched(tmp_path)
     assert way[0] == "uv"
-    newest = switched.versions("uv")
-    older = [word for name in HELD_BACK for word in ("--upgrade-package", f"{name}<{newest[name]}")]
-    switched.run(BIN / "uv", "lock", *older)
-    switched.run("make", "setup")
-    commit(switched.service.folder)
-    held = {name: version for name, version in switched.versions("uv").items() if name in HELD_BACK}
-    assert not [name for name, version in held.items() if version == newest[name]]
+    held, _ = switched.hold_back()
     for before, after in zip(way, way[1:], strict=False):
         locked = switched.versions(before)
         printed = switched.to(manager=after)
@@ -127,6 +132,23 @@ def test_every_manager_takes_over_from_every_other_one_with_the_same_versions(wa
             name: locked[name] for name in now if name in locked
         }
         assert held == {name: now[name] for name in held}
+
+
+def test_a_version_that_cannot_stay_is_said_to_have_moved(tmp_path: Path) -> None:
+    if not (TOOLS / "poetry").exists():
+        pytest.skip(f"poetry is not set up: `make {TOOLS}/poetry`")
+    switched = Switched(tmp_path)
+    held, newest = switched.hold_back()
+    switched.service.edit(
+        "pyproject.toml", "    # Yours go below.\n", f'    # Yours go below.\n    "anyio>={newest["anyio"]}",\n'
+    )
+    commit(switched.service.folder)
+    printed = switched.run(BIN / "asgi-quickstart", "update", "--manager=poetry")
+    assert [line.strip() for line in printed.splitlines() if line.startswith("  moved  ")] == [
+        f"moved     anyio {held['anyio']} -> {newest['anyio']}"
+    ]
+    now = switched.versions("poetry")
+    assert {**held, "anyio": newest["anyio"]} == {name: now[name] for name in held}
 
 
 @pytest.mark.parametrize("name", [option.name for option in options()[2:] if option.choices and not option.several])
