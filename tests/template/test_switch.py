@@ -58,7 +58,9 @@ class Switched:
     """A service that is written, and switched again and again, by a user who has every manager."""
 
     def __init__(self, folder: Path) -> None:
-        environment = user_environment("uv", folder)
+        environment = dict(user_environment("uv", folder))
+        # In whole days, it would refuse what the others have locked; with the versions of their locks it needs none.
+        environment.pop("POETRY_SOLVER_MIN_RELEASE_AGE", None)
         programs = [str(TOOLS / manager / "bin") for manager in MANAGERS if (TOOLS / manager).exists()]
         path = os.pathsep.join([*programs, environment["PATH"]])
         self.environment: Mapping[str, str] = {**environment, **IDENTITY, "PATH": path}
