@@ -7,7 +7,7 @@ TOOLS := .cache/managers
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 
 MANAGERS := pipenv poetry pdm
-SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -path '*_cache/*') copier.yml pyproject.toml README.md
+SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -path '*_cache/*') copier.yml hatch_build.py pyproject.toml README.md
 PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from jinja2 import Environment, meta
 
+from asgi_quickstart import locking
 from asgi_quickstart.options import TEMPLATE, document, options
 
 from .tables import DOCS, options_table, part
 
-COPIERS_OWN = {"_copier_answers"}
+COPIERS_OWN = {"_copier_answers", "_copier_conf"}
 
 
 def template_files() -> list[Path]:
@@ -39,6 +40,7 @@ def test_every_choice_has_its_record() -> None:
     assert by_name["image"] == set(document()["images"]["default"]) | {"none"}
     shapes = {frozenset(record) for record in document()["managers"]["default"].values()}
     assert len(shapes) == 1
+    assert by_name["manager"] == set(locking.LOCKS)
 
 
 def test_everything_excluded_is_in_the_template() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asgi_quickstart import rendering
+from asgi_quickstart import history, rendering
 from asgi_quickstart.answers import Answers, name_from
 from asgi_quickstart.errors import UsageError
 from asgi_quickstart.options import TEMPLATE, Value, document, options
@@ -61,7 +61,7 @@ def test_records_the_answers_and_nothing_of_this_machine() -> None:
         "image": "distroless",
         "deploy": [],
     }
-    assert answers == {"_src_path": "asgi-quickstart"} | chosen
+    assert answers == {"_src_path": "asgi-quickstart", "_commit": history.current()} | chosen
     for name, content in rendered().items():
         for secret in (str(Path.home()), str(TEMPLATE), sys.prefix):
             assert secret.encode() not in content.replace(b"=/root/.cache ", b""), name  # where a build's cache is

@@ -33,15 +33,15 @@ class Option:
 
 
 @cache
-def document() -> dict[str, Any]:
+def document(template: Path = TEMPLATE) -> dict[str, Any]:
     """`copier.yml` as it is."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loaded: dict[str, Any] = yaml.load((TEMPLATE / "copier.yml").read_text("utf-8"), loader)
+    loaded: dict[str, Any] = yaml.load((template / "copier.yml").read_text("utf-8"), loader)
     return loaded
 
 
 @cache
-def options() -> tuple[Option, ...]:
+def options(template: Path = TEMPLATE) -> tuple[Option, ...]:
     """Every option a user is asked, in the order of the questions."""
     return tuple(
         Option(
@@ -52,6 +52,6 @@ def options() -> tuple[Option, ...]:
             several=question.get("multiselect", False),
             refusable="validator" in question,
         )
-        for name, question in document().items()
+        for name, question in document(template).items()
         if not name.startswith("_") and question.get("when", True)
     )
