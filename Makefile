@@ -11,7 +11,7 @@ SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -
 PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick promises test-latest check format lock docs bench-command bench-install bench-reload
+.PHONY: help demo test test-quick promises test-latest check format lock docs bench-command bench-install bench-reload bench-stack
 
 help: ## Show these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --python-version 
 
 bench-reload: $(BIN)/asgi-quickstart ## Measure hot reload, and write docs/hot-reload.md
 	$(BIN)/python -m bench.reload
+
+bench-stack: $(BIN)/asgi-quickstart ## Measure what the service's middleware costs a request
+	$(BIN)/python -m bench.stack
 
 bench-command: $(BIN)/asgi-quickstart ## Measure the command, and write docs/command.md
 	$(BIN)/python -m bench.command
