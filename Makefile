@@ -7,6 +7,7 @@ TOOLS := .cache/managers
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 
 MANAGERS := pipenv poetry pdm
+PEERS := fastapi-new fastapi-template fastapi-fastkit cookiecutter
 SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -path '*_cache/*') copier.yml pyproject.toml README.md
 PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
@@ -59,7 +60,7 @@ $(BIN)/asgi-quickstart: $(BIN)/ready $(SOURCES)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --reinstall --no-index dist/*.whl
 	touch $@
 
-# The managers that are not ours, each in an environment of its own.
+# The managers that are not ours, and what `make bench` measures, each in an environment of its own.
 $(TOOLS)/%: $(LOCKS)/%.txt | $(BIN)/uv
 	@echo "Setting up $*"
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
@@ -71,7 +72,8 @@ lock: $(BIN)/uv ## Write requirements/ anew, as of the date in pyproject.toml
 	sed 's/<% name %>/template/' template/pyproject.toml > .cache/template/pyproject.toml
 	$(COMPILE) $(LOCKS)/dev.txt pyproject.toml --group dev \
 		.cache/template/pyproject.toml --group .cache/template/pyproject.toml:dev requirements/build.in
-	for name in uv $(MANAGERS); do $(COMPILE) $(LOCKS)/$$name.txt requirements/$$name.in || exit 1; done
+	for name in uv $(MANAGERS) $(PEERS); do $(COMPILE) $(LOCKS)/$$name.txt requirements/$$name.in || exit 1; done
+	$(COMPILE) $(LOCKS)/bench.txt requirements/bench.in .cache/template/pyproject.toml --constraints $(LOCKS)/dev.txt
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file
