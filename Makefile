@@ -12,7 +12,7 @@ SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -
 PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick promises test-latest check format lock docs bench-command bench-install bench-reload bench-stack
+.PHONY: help demo test test-quick promises test-latest check format lock docs bench-command bench-install bench-reload bench-stack bench bench-quick
 
 help: ## Show these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -61,9 +61,13 @@ $(BIN)/asgi-quickstart: $(BIN)/ready $(SOURCES)
 	touch $@
 
 # The managers that are not ours, and what `make bench` measures, each in an environment of its own.
+PEER_PYTHON ?= $(CURDIR)/$(BIN)/python
+export PEER_PYTHON
+$(PEERS:%=$(TOOLS)/%): BASE = $(PEER_PYTHON)
+$(TOOLS)/%: BASE ?= $(BIN)/python
 $(TOOLS)/%: $(LOCKS)/%.txt | $(BIN)/uv
 	@echo "Setting up $*"
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
+	$(BIN)/uv venv --quiet --clear --python $(BASE) $@
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $@/bin/python --require-hashes $<
 	touch $@
 
@@ -80,6 +84,14 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --python-version 
 
 bench-reload: $(BIN)/asgi-quickstart ## Measure hot reload, and write docs/hot-reload.md
 	$(BIN)/python -m bench.reload
+
+BENCH := $(BIN)/asgi-quickstart $(TOOLS)/bench
+
+bench: $(BENCH) $(PEERS:%=$(TOOLS)/%) ## Measure the service beside its peers, and write docs/performance.md; ONLY=throughput for a part
+	$(BIN)/python -m bench $(ONLY)
+
+bench-quick: $(BENCH) ## The same in 3 minutes, and only printed
+	$(BIN)/python -m bench --quick $(ONLY)
 
 bench-stack: $(BIN)/asgi-quickstart ## Measure what the service's middleware costs a request
 	$(BIN)/python -m bench.stack

@@ -1,6 +1,7 @@
 """The contestants: how each is started, on one core, with one worker, and how it is stopped."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,11 @@ class Contestant:
     command: str
     folder: Path = APPS
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def module(self) -> str:
+        """The module that has the application."""
+        return re.findall(r" (\w+):app", self.command)[0] if ":app" in self.command else "main"
 
 
 @dataclass
@@ -117,13 +123,17 @@ def on(cores: list[int]) -> Iterator[None]:
         os.sched_setaffinity(0, CORES)
 
 
-def environment(contestant: Contestant, home: Path, port: int) -> dict[str, str]:
+def environment(contestant: Contestant | None, home: Path, port: int) -> dict[str, str]:
     """The contestant's environment: of the bench environment's programs, and with a home of its own.
 
     gunicorn keeps a socket there, and two masters would take each other's away.
     """
     path = f"{BENCH / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    return clean_environment() | {"PATH": path, "HOME": str(home), "PORT": str(port)} | dict(contestant.environment)
+    return (
+        clean_environment()
+        | {"PATH": path, "HOME": str(home), "PORT": str(port)}
+        | dict(contestant.environment if contestant else {})
+    )
 
 
 @contextmanager

@@ -35,9 +35,10 @@ class Exchange:
 
 @dataclass
 class Load:
-    """What was measured: answers a second, and if there was a timetable the seconds from when each was due."""
+    """What was measured: answers a second, all answers, and with a timetable the seconds from when each was due."""
 
     rate: float
+    answers: int
     latencies: list[float] = field(default_factory=list)
 
     def percentile(self, percent: float) -> float:
@@ -164,17 +165,18 @@ def saturate(port: int, exchange: Exchange, connections: int, seconds: float) ->
         for connection in one.connections:
             connection.due = now
             one.send(connection)
-        start, last, count = now + seconds * WARM_UP, now, 0
+        start, last, count, early = now + seconds * WARM_UP, now, 0, 0
         end = start + seconds
         while now < end:
             for connection in one.answered(0.1):
-                count += now >= start
+                count += 1
+                early += now < start
                 last = now
                 one.send(connection)
             now = perf_counter()
             if now - last > PATIENCE:
                 raise Dead(f"it has not answered for {PATIENCE:.0f} s")
-        return Load(count / (now - start))
+        return Load((count - early) / (now - start), count)
 
 
 def at_rate(port: int, exchange: Exchange, connections: int, seconds: float, rate: float) -> Load:
@@ -203,4 +205,4 @@ def at_rate(port: int, exchange: Exchange, connections: int, seconds: float, rat
                 free.append(connection)
             if now - last > PATIENCE:
                 raise Dead(f"it has not answered for {PATIENCE:.0f} s")
-        return Load(len(latencies) / seconds, latencies)
+        return Load(len(latencies) / seconds, total, latencies)

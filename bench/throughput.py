@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import load
+from . import load, processes
 from .contest import CORES, Contestant, Running, contestants, on, started
 from .endpoints import ENDPOINTS, Endpoint, exchange, faults
 from .load import Dead, Wrong
@@ -23,6 +23,7 @@ class Cell:
     """A contestant on an endpoint: a figure a round; seconds for latencies, at half of the rate of that round."""
 
     rates: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)  # the server's processor seconds a request
     p50: list[float] = field(default_factory=list)
     p99: list[float] = field(default_factory=list)
 
@@ -74,9 +75,11 @@ class Race:
         running.assert_alive()
         exchanged = exchange(running.port, endpoint)
         with on(CORES[-1:]):
+            before = processes.seconds(running.process.pid)
             most = load.saturate(running.port, exchanged, CONNECTIONS, seconds)
             cell = self.cells.setdefault(running.contestant.key, {}).setdefault(endpoint.name, Cell())
             cell.rates.append(most.rate)
+            cell.cpu.append((processes.seconds(running.process.pid) - before) / most.answers)
             if latency:
                 half = load.at_rate(running.port, exchanged, CONNECTIONS, seconds, most.rate / 2)
                 cell.p50.append(half.percentile(50))
@@ -99,6 +102,7 @@ def summary(race: Race) -> dict[str, Any]:
                     "least": round(min(cell.rates)),
                     "most": round(max(cell.rates)),
                     "ratio": ratio(cell.rates, base.rates) if base else None,
+                    "cpu_us": round(statistics.median(cell.cpu) * 1e6, 1),
                     "p50_ms": middle(cell.p50),
                     "p99_ms": middle(cell.p99),
                 }
