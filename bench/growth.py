@@ -18,7 +18,7 @@ JSON = next(one for one in ENDPOINTS if one.name == "json")
 BARE = next(one for one in OTHERS if one.key == "bare")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Point:
     """One measurement: a line of a chart, how far along it, who is asked what, and by how many connections."""
 

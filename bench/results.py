@@ -58,15 +58,11 @@ def versions() -> dict[str, str]:
     """The versions of what was measured, each of its own environment."""
     found = {"asgi-quickstart": version("asgi-quickstart"), "copier": version("copier"), "uv": version("uv")}
     for environment in ("bench", *GENERATORS):
-        output = subprocess.run(
-            [BENCH.parent / environment / "bin" / "python", "-c", VERSIONS], capture_output=True, text=True
-        ).stdout
-        installed = json.loads(output) if output else {}
-        found |= {
-            name: installed[name]
-            for name in (MEASURED if environment == "bench" else [environment])
-            if name in installed
-        }
+        python = BENCH.parent / environment / "bin" / "python"
+        if python.exists():
+            output = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=True).stdout
+            wanted = MEASURED if environment == "bench" else (environment,)
+            found |= {name: number for name, number in json.loads(output).items() if name in wanted}
     return dict(sorted(found.items()))
 
 

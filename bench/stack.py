@@ -117,7 +117,7 @@ async def measure(rounds: int) -> dict[str, dict[str, dict[str, float]]]:
 
 def section(quick: bool) -> dict[str, Any]:
     """The section `stack` of the results."""
-    rounds = 5 if quick else 40
+    rounds = 3 if quick else 40
     figures = uvloop.run(measure(rounds))
     rows = [
         {"request": request, "middleware": name, "min_us": round(row["min"], 1), "median_us": round(row["median"], 1)}

@@ -206,9 +206,7 @@ def measure(quick: bool, generators: list[Generator] = GENERATORS) -> dict[str, 
             for one in generators:
                 if one.title in out:
                     continue
-                trial = Trial(
-                    one, Path(temporary, f"{number}-{one.environment}-{len(one.title)}"), Path(temporary, "cache")
-                )
+                trial = Trial(one, Path(temporary, f"{number}-{generators.index(one)}"), Path(temporary, "cache"))
                 try:
                     figures = trial.measure()
                 except DidNotRun as error:
