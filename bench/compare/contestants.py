@@ -22,6 +22,7 @@ class Contestant:
 
     name: str
     words: tuple[str, ...] = ()
+    source: Path = HERE / "wsgi_app.py"
 
     @contextmanager
     def started(self, folder: Path) -> Iterator[Service]:
@@ -32,7 +33,7 @@ class Contestant:
     @contextmanager
     def wsgi(self, folder: Path) -> Iterator[Service]:
         folder.mkdir()
-        shutil.copy(HERE / "wsgi_app.py", folder)
+        shutil.copy(self.source, folder / "wsgi_app.py")
         (folder / ".venv").symlink_to(sys.prefix)
         service = Service(folder, ready="/quick")
         bind = f"--bind=127.0.0.1:{service.port}"

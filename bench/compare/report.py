@@ -62,7 +62,8 @@ def costs(results: Mapping[str, Any]) -> str:
         f"| with {most:,} long-lived clients | streams that run | memory | memory a client | of one processor |",
         "|---|---:|---:|---:|---:|",
     ]
-    for name, (first, *_, last) in results["contestants"].items():
+    for name, levels in results["contestants"].items():
+        first, last = levels[0], levels[-1]
         running, asked = last["streams"]
         client = (last["megabytes"] - first["megabytes"]) / (last["clients"] - first["clients"]) * 1024
         each = f"{client:.0f} KB" if running > asked * 0.9 else ""  # else they are not there
