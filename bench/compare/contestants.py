@@ -1,4 +1,4 @@
-"""Who is compared: the same three endpoints under gunicorn's WSGI workers, and in a service of asgi-quickstart."""
+"""Who is compared: the same three endpoints without a framework under gunicorn, and in a service of asgi-quickstart."""
 
 import shutil
 import sys
@@ -14,11 +14,12 @@ from .asgi_endpoints import ENDPOINTS
 HERE = Path(__file__).parent
 PROCESSES = 2
 PLENTY = 2100  # more than there are clients: nobody is refused by a limit that could have been set higher
+COMMON = (f"--workers={PROCESSES}", "--graceful-timeout=1", "--worker-tmp-dir=/dev/shm", "--no-control-socket")
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A way to serve the endpoints; `words` start a WSGI application, the ASGI service has its own."""
+    """A way to serve the endpoints: gunicorn with these words and this application, or without them a service."""
 
     name: str
     words: tuple[str, ...] = ()
@@ -26,23 +27,23 @@ class Contestant:
 
     @contextmanager
     def started(self, folder: Path) -> Iterator[Service]:
-        """Its server, in a new folder, until the first answer."""
-        with self.wsgi(folder) if self.words else asgi(folder) as server:
+        """Its server, in a new folder, until it is left."""
+        with self._gunicorn(folder) if self.words else _service(folder) as server:
             yield server
 
     @contextmanager
-    def wsgi(self, folder: Path) -> Iterator[Service]:
+    def _gunicorn(self, folder: Path) -> Iterator[Service]:
         folder.mkdir()
-        shutil.copy(self.source, folder / "wsgi_app.py")
+        shutil.copy(self.source, folder)
         (folder / ".venv").symlink_to(sys.prefix)
         service = Service(folder, ready="/quick")
         bind = f"--bind=127.0.0.1:{service.port}"
-        with service.started("gunicorn", "wsgi_app:app", *self.words, bind, *COMMON):
+        with service.started("gunicorn", f"{self.source.stem}:app", *self.words, bind, *COMMON):
             yield service
 
 
 @contextmanager
-def asgi(folder: Path) -> Iterator[Service]:
+def _service(folder: Path) -> Iterator[Service]:
     """A service with the default choices and the endpoints, started by its own `make run`."""
     service = write_service(folder)
     main = service.folder / "main.py"
@@ -52,7 +53,6 @@ def asgi(folder: Path) -> Iterator[Service]:
         yield service
 
 
-COMMON = (f"--workers={PROCESSES}", "--graceful-timeout=1", "--worker-tmp-dir=/dev/shm", "--no-control-socket")
 CONTESTANTS = (
     Contestant("WSGI, sync", ("--worker-class=sync",)),
     Contestant(
@@ -62,5 +62,6 @@ CONTESTANTS = (
         "WSGI, gthread, a thread a client",
         ("--worker-class=gthread", f"--threads={PLENTY}", f"--worker-connections={PLENTY}"),
     ),
-    Contestant("ASGI, `make run`"),
+    Contestant("ASGI, uvicorn", ("--worker-class=uvicorn_worker.UvicornWorker",), HERE / "asgi_app.py"),
+    Contestant("ASGI, the service"),
 )

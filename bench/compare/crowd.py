@@ -44,7 +44,7 @@ class Crowd:
             async with asyncio.timeout(patience):
                 while len(self.connected) < size:
                     await asyncio.sleep(0.05)
-                await asyncio.sleep(1)  # until the last ones are served, if they will be
+                await asyncio.sleep(0.5)  # until the last ones are served, if they will be
         except TimeoutError:
             pass
 

@@ -27,6 +27,7 @@ class Level:
     waits: Waits = field(default_factory=Waits)
     streams: list[tuple[int, int]] = field(default_factory=list)  # that ran, of those asked for; a round
     megabytes: list[float] = field(default_factory=list)  # of all processes of the server; a round
+    threads: list[int] = field(default_factory=list)  # a round
     processor: list[float] = field(default_factory=list)  # seconds that they computed, a second; a round
 
 
@@ -42,7 +43,10 @@ def measure(contestant: Contestant, levels: Sequence[Level], seconds: float) -> 
     ):
         if wrong := fault(server):
             raise Disqualified(f"wrong answer: {wrong}")
-        asyncio.run(_raise(server, levels, seconds))
+        try:
+            asyncio.run(_raise(server, levels, seconds))
+        except (FileNotFoundError, ProcessLookupError) as error:
+            raise Disqualified(f"a process ended while it was measured: {server.log[-500:]}") from error
 
 
 @contextmanager
@@ -61,31 +65,34 @@ async def _raise(server: Service, levels: Sequence[Level], seconds: float) -> No
         async with Crowd(server.port) as crowd:
             for level in levels:
                 await crowd.grow(level.clients)
-                pid = alive(server)
-                computed, begin = processor(pid), loop.time()
+                computed, begin = sum(map(processor, alive(server))), loop.time()
                 waits = await loop.run_in_executor(other, ask, server.port, seconds)
-                alive(server)
-                level.processor.append((processor(pid) - computed) / (loop.time() - begin))
+                processes = alive(server)
+                level.processor.append((sum(map(processor, processes)) - computed) / (loop.time() - begin))
                 level.waits.add(waits)
                 level.streams.append(crowd.served)
-                level.megabytes.append(megabytes(pid))
+                level.megabytes.append(sum(map(memory, processes)) / 1024)
+                level.threads.append(sum(map(threads, processes)))
 
 
-def alive(server: Service) -> int:
-    """The process id of a server that runs; Disqualified if it does no longer."""
+def alive(server: Service) -> list[int]:
+    """All processes of a server that runs; Disqualified if it does no longer."""
     assert server.process
     if server.process.poll() is not None:
         raise Disqualified(f"ended while it was measured: {server.log[-500:]}")
-    return server.process.pid
+    return family(server.process.pid)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    return [pid, *(one for child in children(pid) for one in family(child))]
 
 
 def processor(pid: int) -> float:
-    """Seconds that a process and all its descendants have computed."""
+    """Seconds that a process has computed."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])  # in user mode and in the kernel
-    return ticks / os.sysconf("SC_CLK_TCK") + sum(processor(child) for child in children(pid))
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # in user mode and in the kernel
 
 
-def megabytes(pid: int) -> float:
-    """Of a process and all its descendants; what they share counts once."""
-    return memory(pid) / 1024 + sum(megabytes(child) for child in children(pid))
+def threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))

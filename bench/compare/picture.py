@@ -12,7 +12,7 @@ from bench.chart import chart
 def draw(results: Mapping[str, Any], file: Path, description: str) -> None:
     """Write the chart of these results."""
     beyond = results["bound"] * 1000
-    with chart(file, 9, 4, description) as figure:
+    with chart(file, 9, 4.2, description) as figure:
         wait, memory = figure.subplots(1, 2)
         for name, rows in results["contestants"].items():
             clients = [row["clients"] for row in rows]
@@ -27,7 +27,7 @@ def draw(results: Mapping[str, Any], file: Path, description: str) -> None:
         wait.yaxis.set_major_formatter("{x:,.0f}")
         finish(memory, "Memory of all processes, in MB")
         memory.set_ylim(bottom=0)
-        figure.legend(loc="outside lower center", ncols=4)
+        figure.legend(loc="outside lower center", ncols=3)
 
 
 def finish(axes: Axes, title: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from .exchange import Exchange
 
 RATE = 50  # a second
-BOUND = 3.0  # seconds; who has no answer by then has none
+BOUND = 2.0  # seconds; who has no answer by then has none
 
 
 @dataclass

@@ -59,8 +59,8 @@ def costs(results: Mapping[str, Any]) -> str:
     rows = results["contestants"].values()
     most = max(row["clients"] for levels in rows for row in levels)
     lines = [
-        f"| with {most:,} long-lived clients | streams that run | memory | memory a client | of one processor |",
-        "|---|---:|---:|---:|---:|",
+        f"| with {most:,} long-lived clients | streams that run | threads | memory | memory a client | of one processor |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for name, levels in results["contestants"].items():
         first, last = levels[0], levels[-1]
@@ -68,13 +68,16 @@ def costs(results: Mapping[str, Any]) -> str:
         client = (last["megabytes"] - first["megabytes"]) / (last["clients"] - first["clients"]) * 1024
         each = f"{client:.0f} KB" if running > asked * 0.9 else ""  # else they are not there
         lines.append(
-            f"| {name} | {running:,} of {asked:,} | {last['megabytes']:.0f} MB | {each} | {last['processor']:.0%} |"
+            f"| {name} | {running:,} of {asked:,} | {last['threads']:,} | {last['megabytes']:.0f} MB "
+            f"| {each} | {last['processor']:.0%} |"
         )
     return "\n".join(lines)
 
 
 def out(results: Mapping[str, Any]) -> str:
-    return "\n".join(f"Disqualified: {name}: {reason}." for name, reason in results["disqualified"].items())
+    return "\n".join(
+        f"Disqualified: {name}: {reason.splitlines()[0]}" for name, reason in results["disqualified"].items()
+    )
 
 
 def origin(results: Mapping[str, Any]) -> str:
@@ -87,17 +90,19 @@ def origin(results: Mapping[str, Any]) -> str:
 
 
 def sentence(results: Mapping[str, Any]) -> str:
-    """The key figures in words: the ASGI service first, then each WSGI set-up, all with the most clients."""
-    *wsgi, asgi = [(name, rows[-1]) for name, rows in results["contestants"].items()]
-    others = "; ".join(f"{name.removeprefix('WSGI, ')}: {brief(row)}" for name, row in wsgi)
+    """The key figures in words: the service first, then each WSGI set-up, all with the most clients."""
+    with_most = {name: rows[-1] for name, rows in results["contestants"].items()}
+    *_, service = with_most.values()
+    wsgi = [f"{name}: {brief(row)}" for name, row in with_most.items() if name.startswith("WSGI")]
     return (
-        f"Measured with {asgi[1]['clients']:,} clients that poll or read a stream, on {results['processes']} processes: "
-        f"of the quick requests meanwhile, the service answers {brief(asgi[1])}. "
-        f"A WSGI application under gunicorn, within {results['bound']:g} s: {others}.\n"
+        f"With {service['clients']:,} clients that poll or read a stream, on {results['processes']} processes, the service "
+        f"answers {brief(service)} of the quick requests that come meanwhile. The same endpoints under gunicorn, within "
+        f"{results['bound']:g} s: {'; '.join(wsgi)}.\n"
     )
 
 
 def brief(row: Mapping[str, Any]) -> str:
+    """How many were answered, and the p99."""
     answered = row["asked"] - row["unanswered"] - row["wrong"]
-    times = f", p99 {row['p99']:,.0f} ms" if row["p99"] is not None else ""
-    return f"{answered} of {row['asked']}{times}"
+    share = {row["asked"]: "all", 0: "none"}.get(answered, f"{answered / row['asked']:.0%}")
+    return share + (f" (p99 {row['p99']:,.0f} ms)" if row["p99"] is not None else "")
