@@ -12,7 +12,7 @@ SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -
 PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick promises test-latest check format lock docs bench-command bench-install bench-reload bench-image bench-stack bench bench-quick
+.PHONY: help demo test test-quick promises test-latest check format lock docs compare bench-command bench-install bench-reload bench-image bench-stack bench bench-quick
 
 help: ## Show these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ lock: $(BIN)/uv ## Write requirements/ anew, as of the date in pyproject.toml
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file
+
+compare: $(BIN)/asgi-quickstart ## Measure WSGI against ASGI, and write docs/wsgi-and-asgi.md
+	$(BIN)/python -m bench.compare
 
 bench-reload: $(BIN)/asgi-quickstart ## Measure hot reload, and write docs/hot-reload.md
 	$(BIN)/python -m bench.reload

@@ -83,6 +83,7 @@ class Service:
     port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    ready: str = "/health/ready"
 
     @property
     def url(self) -> str:
@@ -102,6 +103,10 @@ class Service:
     def get(self, path: str = "/", **options: object) -> httpx2.Response:
         """Ask on a new connection."""
         return httpx2.get(self.url + path, timeout=10, **options)  # type: ignore[arg-type]
+
+    def _is_ready(self) -> bool:
+        assert self.process and self.process.poll() is None, f"ended before it was ready: {self.log[-5000:]}"
+        return self.get(self.ready).is_success
 
     def says(self, text: str) -> Callable[[], bool]:
         return lambda: text in self.get().text
@@ -123,7 +128,7 @@ class Service:
                 start_new_session=True,
             )
         try:
-            eventually(lambda: self.get("/health/ready").is_success, 30, lambda: self.log)
+            eventually(self._is_ready, 30, lambda: self.log)
             yield self
         finally:
             self.process.terminate()
