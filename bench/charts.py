@@ -19,7 +19,7 @@ PICTURES = HERE.parent / "docs" / "pictures"
 # Greys and colours with a contrast of at least 3 to 1 on white and on black.
 GREY, OURS, FOUNDING, OTHER = "#808890", "#2f81f7", "#d9660a", "#8b949e"
 LINES = [FOUNDING, OURS, "#2da44e", "#a371f7", "#d4576b", "#1b9aaa"]
-STYLE = {
+STYLE: Any = {
     "svg.hashsalt": "asgi-quickstart",  # else the identifiers in the file are random
     "svg.fonttype": "none",  # text stays text, in the reader's font
     "font.family": "sans-serif",
