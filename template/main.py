@@ -10,6 +10,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+# :: filter replace("\n\n", "\n")
+# :: if realtime == "full"
+from app.channels import router as channels
+
+# :: endif
+# :: endfilter
 from app.health import router as health
 from app.loans import router as loans
 from app.settings import Settings
@@ -72,5 +78,8 @@ app = FastAPI(
         Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]),
     ],
 )
+# :: if realtime == "full"
+app.include_router(channels)
+# :: endif
 app.include_router(health)
 app.include_router(loans)

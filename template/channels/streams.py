@@ -1,0 +1,159 @@
+"""Channels in Redis: a stream each, so that all workers and machines see the same messages under the same ids."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from .channel import Channel
+from .message import Position, message
+from .settings import ChannelSettings
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 3  # seconds for an answer
+BLOCK = 1  # seconds that the reader waits for the next message before it asks again
+REMEMBER = 7 * 24 * 3600  # seconds for which the position of a channel outlives its history
+NOTHING = "channels:"  # a stream that nobody writes: XREAD wants at least one
+
+# The position is a key of its own, because the stream may expire: whoever comes back then is told so by it.
+# KEYS: the position and the stream. Redis runs a script as one step.
+BEGIN = """
+local position = redis.call('GET', KEYS[1])
+if not position then
+    local time = redis.call('TIME')
+    position = string.format('%.0f-0', time[1] * 1000000 + time[2])
+end
+local epoch, number = string.match(position, '(%d+)%-(%d+)')
+"""
+# ARGV: the message, how many to keep, for how long, and for how long to keep the position.
+PUBLISH = (
+    BEGIN
+    + """
+position = epoch .. '-' .. string.format('%.0f', number + 1)
+redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[2], position, 'data', ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+redis.call('SET', KEYS[1], position, 'EX', ARGV[4])
+return position
+"""
+)
+# ARGV: the position that the caller has read up to, and for how long to keep the position.
+READ = (
+    BEGIN
+    + """
+redis.call('SET', KEYS[1], position, 'EX', ARGV[2])
+local from = string.match(ARGV[1], '^' .. epoch .. '%-') and '(' .. ARGV[1] or '-'
+return {position, redis.call('XRANGE', KEYS[2], from, '+')}
+"""
+)
+
+
+class Streams:
+    """Publishes with one call, and has one reader for all open channels of this worker.
+
+    A call is never tried again by itself: a message that was accepted, but whose answer was lost, would be there twice.
+    """
+
+    def __init__(self, settings: ChannelSettings, channels: Mapping[str, Channel]) -> None:
+        self.settings = settings
+        self.channels = channels
+        self.available = False
+        self._remember = settings.channel_history_seconds + REMEMBER
+        pool = BlockingConnectionPool.from_url(
+            str(settings.redis_url),
+            timeout=TIMEOUT,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+            protocol=2,
+        )
+        self._redis = Redis.from_pool(pool)
+        self._publish = self._redis.register_script(PUBLISH)
+        self._read = self._redis.register_script(READ)
+        self._reader = 0  # the id of its connection
+        self._waking: asyncio.Task[None] | None = None
+
+    async def publish(self, name: str, data: str) -> Position | None:
+        """Keep a message; None if Redis does not say that it has."""
+        keep = [self.settings.channel_history, self.settings.channel_history_seconds, self._remember]
+        try:
+            return Position.parse(await self._publish(keys(name), [data, *keep]))
+        except (RedisError, OSError) as error:
+            logger.warning("channels: not published: %s", error)
+            return None
+
+    def opened(self) -> None:
+        """Have the reader take up a channel."""
+        if not self._waking or self._waking.done():
+            self._waking = asyncio.create_task(self._wake())
+
+    async def run(self) -> None:
+        """Read until it is cancelled; a Redis that is away is asked again and again."""
+        told = False
+        try:
+            while True:
+                try:
+                    async with self._redis.client() as connection:
+                        await self._read_from(connection)
+                except (RedisError, OSError) as error:
+                    if self.available or not told:
+                        logger.error("channels: Redis is away: %s", error)
+                        told = True
+                    self.available = False
+                    await asyncio.sleep(0.2)
+        finally:
+            if self._waking:
+                self._waking.cancel()
+            await self._redis.aclose()
+
+    async def _read_from(self, connection: "Redis") -> None:
+        self._reader = await connection.client_id()
+        for name, channel in list(self.channels.items()):
+            await self._load(connection, name, channel)  # whatever happened while it was away
+        logger.info("channels: reading from Redis")
+        self.available = True
+        while True:
+            for name, channel in list(self.channels.items()):
+                if channel.position is None:
+                    await self._load(connection, name, channel)
+            positions = {keys(name)[1]: str(at) for name, c in self.channels.items() if (at := c.position)}
+            arguments = [*positions, NOTHING, *positions.values(), "0-0"]
+            found = await connection.execute_command("XREAD", "BLOCK", BLOCK * 1000, "STREAMS", *arguments)  # type: ignore[no-untyped-call]
+            for stream, entries in found or ():
+                if read := self.channels.get(name_of(stream)):
+                    extend(read, entries)
+
+    async def _load(self, connection: "Redis", name: str, channel: Channel) -> None:
+        """Take what is new, and the position, which shows it if some of that is gone."""
+        position, entries = await self._read(keys(name), [str(channel.position), self._remember], client=connection)
+        extend(channel, entries, Position.parse(position))
+
+    async def _wake(self) -> None:
+        """End the reader's waiting, which may be just about to begin."""
+        with suppress(RedisError, OSError):
+            while self.available and any(channel.position is None for channel in self.channels.values()):
+                await self._redis.client_unblock(self._reader)
+                await asyncio.sleep(0.002)
+
+
+def extend(channel: Channel, entries: Any, position: Position | None = None) -> None:
+    """Give a channel the entries of its stream."""
+    messages = [message(Position.parse(id), fields[1]) for id, fields in entries]
+    channel.extend(messages, position or Position.parse(entries[-1][0]))
+
+
+def keys(name: str) -> list[str]:
+    """The keys of a channel: its position and its stream."""
+    return [f"channels:{name}:position", f"channels:{name}:stream"]
+
+
+def name_of(stream: str) -> str:
+    """The channel that a stream's key belongs to."""
+    return stream.removeprefix("channels:").removesuffix(":stream")
