@@ -12,14 +12,19 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 # :: filter replace("\n\n", "\n")
 # :: if realtime == "full"
-from app.channels import router as channels
+from app.channels import authorize, channels
 
 # :: endif
-# :: endfilter
 from app.health import router as health
 from app.loans import router as loans
 from app.settings import Settings
 from app.state import State
+
+# :: if realtime == "full"
+from channels.mount import mount
+
+# :: endif
+# :: endfilter
 from serving.access_log import AccessLog
 from serving.crash import crashed
 from serving.draining import Draining
@@ -78,8 +83,8 @@ app = FastAPI(
         Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]),
     ],
 )
-# :: if realtime == "full"
-app.include_router(channels)
-# :: endif
 app.include_router(health)
 app.include_router(loans)
+# :: if realtime == "full"
+mount(app, channels, authorize, origins=settings.cors_origins)
+# :: endif

@@ -7,7 +7,6 @@ from starlette.requests import HTTPConnection
 
 from app.settings import Settings
 from channels.hub import Channels
-from channels.routes import routes
 from channels.settings import ChannelSettings
 from channels.transport import Action
 from serving.settings import load
@@ -28,6 +27,3 @@ async def authorize(connection: HTTPConnection, channel: str, action: Action) ->
     given = connection.headers.get("authorization", "").removeprefix("Bearer ")
     if not token or not compare_digest(given.encode(), token.get_secret_value().encode()):
         raise HTTPException(403, "to publish, send PUBLISH_TOKEN: Authorization: Bearer TOKEN")
-
-
-router = routes(channels, authorize, origins=settings.cors_origins)

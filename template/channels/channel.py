@@ -27,9 +27,8 @@ class Channel:
 
     def extend(self, messages: Sequence[Frame], position: Position) -> None:
         """Take what was published after `self.position`, or what is left of it; then the channel is at `position`."""
-        if self.position is None or (messages[0].position if messages else position) != self.position.next:
-            if self.position != position:
-                self.history.clear()  # something is missing: nobody may read across it
+        if self.position != Position(position.epoch, position.number - len(messages)):
+            self.history.clear()  # something is missing: nobody may read across it
         self.history.extend(messages)
         self.position = position
         self.changed = self.used = monotonic()

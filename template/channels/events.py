@@ -3,7 +3,7 @@
 from starlette.types import Receive, Scope, Send
 
 from .subscription import Left
-from .transport import Transport, watched
+from .transport import Transport
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -17,17 +17,14 @@ class Events(Transport):
     """The messages after `Last-Event-ID`, or `?after=ID`, or from now on."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        channel, after = await self.admit(scope)
-        with self.channels.subscribe(channel, after, beat=True) as subscription:
-            async with watched(receive, subscription):
-                await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-                await send({"type": "http.response.body", "body": RETRY, "more_body": True})
-                last = b""
-                try:
-                    while True:
-                        frames = await subscription.next()
-                        body = b"".join([frame.event for frame in frames])
-                        await send({"type": "http.response.body", "body": body, "more_body": True})
-                except Left as left:
-                    last = f": {left.reason}\n\n".encode()
-                await send({"type": "http.response.body", "body": last})
+        with await self.subscribe(scope) as subscription:
+            subscription.watch(receive)
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            body = RETRY
+            try:
+                while True:
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                    frames = await subscription.next()
+                    body = frames[0].event if len(frames) == 1 else b"".join([frame.event for frame in frames])
+            except Left as left:
+                await send({"type": "http.response.body", "body": f": {left.reason}\n\n".encode()})

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import cycle
 from time import monotonic, time_ns
 from typing import Any, Self
@@ -48,7 +46,7 @@ class Channels:
         self.open: dict[str, Channel] = {}
         self.subscribers = 0
         self.store = Streams(settings, self.open) if settings.redis_url else None
-        self._beats = [set[Subscription]() for _ in range(settings.channel_heartbeat_seconds)]
+        self._beats = [set[Subscription]() for _ in range(settings.channel_heartbeat_seconds)]  # whose turn it is
         self._bucket = self._beats[0]
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -92,24 +90,25 @@ class Channels:
             channel.extend([message(position, text.decode())], position)
         return str(position)
 
-    @contextmanager
-    def subscribe(self, name: str, after: Position | None, *, beat: bool) -> Iterator[Subscription]:
+    def subscribe(self, name: str, after: Position | None, *, beat: bool) -> Subscription:
         """Read a channel from a position on, or from now; raises Unavailable beyond a limit."""
         if self.subscribers >= self.settings.max_subscribers:
             raise Unavailable(f"{self.subscribers} subscribers already")
         channel = self._channel(name)
-        subscription = Subscription(channel, after, self.settings.channel_queue)
-        bucket = self._bucket if beat else set()
+        subscription = Subscription(channel, after, self.settings.channel_queue, self._end)
+        if beat:
+            subscription.bucket = self._bucket
+            self._bucket.add(subscription)
         self.subscribers += 1
         channel.subscribers.add(subscription)
-        bucket.add(subscription)
-        try:
-            yield subscription
-        finally:
-            self.subscribers -= 1
-            channel.subscribers.remove(subscription)
-            bucket.discard(subscription)
-            channel.used = monotonic()
+        return subscription
+
+    def _end(self, subscription: Subscription) -> None:
+        self.subscribers -= 1
+        if subscription.bucket is not None:
+            subscription.bucket.discard(subscription)
+        subscription.channel.subscribers.discard(subscription)
+        subscription.channel.used = monotonic()
 
     def _channel(self, name: str) -> Channel:
         if channel := self.open.get(name):

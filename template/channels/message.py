@@ -1,7 +1,7 @@
 """What subscribers are sent, and the ids that let them come back without missing anything."""
 
 import re
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 ID = re.compile(r"(\d{1,19})-(\d{1,19})")
 
@@ -33,24 +33,24 @@ class Position(NamedTuple):
 class Frame(NamedTuple):
     """What is sent, in both ways in which it is written: once, for however many subscribers."""
 
-    position: Position | None
+    kind: Literal["message", "notice", "reset"]
     line: str  # JSON, for long polls and WebSockets
     event: bytes  # for server-sent events
 
 
 def message(position: Position, data: str) -> Frame:
     """What was published: `data` is JSON on one line."""
-    return Frame(position, f'{{"id":"{position}","data":{data}}}', f"id: {position}\ndata: {data}\n\n".encode())
+    return Frame("message", f'{{"id":"{position}","data":{data}}}', f"id: {position}\ndata: {data}\n\n".encode())
 
 
 def notice(position: Position | None) -> Frame:
     """Nothing new: it tells a subscriber the id to come back with, and proxies that the connection is alive."""
     if position is None:  # Redis has not said yet
-        return Frame(position, "{}", b":\n\n")
-    return Frame(position, f'{{"id":"{position}"}}', b"id: %d-%d\n\n" % position)
+        return Frame("notice", "{}", b":\n\n")
+    return Frame("notice", f'{{"id":"{position}"}}', b"id: %d-%d\n\n" % position)
 
 
 def reset(position: Position) -> Frame:
     """Something is missing that is no longer known: the subscriber must load its state anew, and go on from here."""
     event = f"event: reset\nid: {position}\ndata: {{}}\n\n".encode()
-    return Frame(position, f'{{"id":"{position}","reset":true}}', event)
+    return Frame("reset", f'{{"id":"{position}","reset":true}}', event)

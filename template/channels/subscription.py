@@ -1,7 +1,10 @@
 """One subscriber of a channel."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from starlette.types import Receive
 
 from .channel import Channel
 from .message import Frame, Position, notice, reset
@@ -17,18 +20,34 @@ class Left(Exception):
 
 
 class Subscription:
-    """A reader of a channel from a position on; without one, from now on."""
+    """A reader of a channel from a position on; without one, from now on. It ends with its `with`.
 
-    __slots__ = ("channel", "position", "_queue", "_live", "_beat", "_left", "_waiter")
+    There may be ten thousand of them, so it has no queue of its own, and as few objects as possible.
+    """
 
-    def __init__(self, channel: Channel, position: Position | None, queue: int) -> None:
+    __slots__ = ("channel", "position", "bucket", "_queue", "_ended", "_live", "_beat", "_left", "_waiter", "_watching")
+
+    def __init__(
+        self, channel: Channel, position: Position | None, queue: int, ended: Callable[["Subscription"], None]
+    ) -> None:
         self.channel = channel
         self.position = position
+        self.bucket: set[Subscription] | None = None  # those that get a sign of life at the same time
         self._queue = queue
+        self._ended = ended
         self._live = False  # what was missed before it came does not count as being slow
         self._beat = False
         self._left: Left | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._watching:
+            self._watching.cancel()
+        self._ended(self)
 
     async def next(self) -> Sequence[Frame]:
         """Wait for what is new; raises Left when there will be nothing any more."""
@@ -47,9 +66,17 @@ class Subscription:
         self._beat = True
         self.wake()
 
-    def leave(self, code: int | None = None, reason: str = "") -> None:
-        """End it."""
-        self._left = Left(code, reason)
+    def watch(self, receive: Receive) -> None:
+        """Be over as soon as the client has gone, or sends something."""
+        self._watching = asyncio.create_task(self._watch(receive))
+
+    async def _watch(self, receive: Receive) -> None:
+        while (message := await receive())["type"] == "http.request":
+            pass
+        if message["type"] == "websocket.receive":
+            self._left = Left(1003, "nothing is taken here: publish with POST")
+        else:
+            self._left = Left()
         self.wake()
 
     def _news(self) -> Sequence[Frame]:
@@ -65,7 +92,6 @@ class Subscription:
             return (notice(top),)
         news = self.channel.after(before)
         if self._live and (news is None or len(news) > self._queue) and before.epoch == top.epoch:
-            behind = top.number - before.number
-            raise Left(1013, f"too slow: {behind} messages behind")
+            raise Left(1013, f"too slow: {top.number - before.number} messages behind")
         self._live = True
         return (reset(top),) if news is None else news

@@ -1,16 +1,14 @@
-"""What the three transports share: who may subscribe to what, and how they notice that a client has gone."""
+"""What the three transports share: who is admitted, and how to refuse."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from starlette.requests import HTTPConnection
-from starlette.types import Receive, Scope
+from starlette.types import Receive, Scope, Send
 
 from .hub import Channels
 from .message import Position
@@ -24,32 +22,26 @@ Authorize = Callable[[HTTPConnection, str, Action], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Transport:
-    """An ASGI application that sends a channel's messages; each of the three has its `__call__`."""
+    """An ASGI application that sends the messages of the channel that its path names."""
 
     channels: Channels
     authorize: Authorize
     origins: tuple[str, ...]
 
-    async def admit(self, scope: Scope) -> tuple[str, Position | None]:
-        """The channel and the id that a client comes back with; raises HTTPException for who is not admitted."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+    async def subscribe(self, scope: Scope, *, beat: bool = True) -> Subscription:
+        """The subscription that a client asks for; raises HTTPException if it does not get it."""
         connection = HTTPConnection(scope)
         channel: str = scope["path_params"]["channel"]
         check_name(channel)
         if scope["type"] == "websocket":
-            self.check_origin(connection)
+            self._check_origin(connection)
         await self.authorize(connection, channel, "subscribe")
-        for source, id in (
-            ("Last-Event-ID", connection.headers.get("last-event-id")),
-            ("after", connection.query_params.get("after")),
-        ):
-            if id:
-                try:
-                    return channel, Position.parse(id)
-                except ValueError as error:
-                    raise HTTPException(400, f"{source}: {error}") from None
-        return channel, None
+        return self.channels.subscribe(channel, came_back(connection), beat=beat)
 
-    def check_origin(self, connection: HTTPConnection) -> None:
+    def _check_origin(self, connection: HTTPConnection) -> None:
         """Refuse the page of another origin, which a browser lets open a WebSocket in its user's name."""
         origin = connection.headers.get("origin")
         if origin and urlsplit(origin).netloc.lower() != connection.headers.get("host", "").lower():
@@ -63,20 +55,15 @@ def check_name(channel: str) -> None:
         raise HTTPException(400, "channel: a name is 1 to 100 letters, digits, '.', '_', ':' or '-'")
 
 
-@asynccontextmanager
-async def watched(receive: Receive, subscription: Subscription) -> AsyncIterator[None]:
-    """End the subscription as soon as the client has gone, or sends something."""
-    watching = asyncio.create_task(watch(receive, subscription))
-    try:
-        yield
-    finally:
-        watching.cancel()
-
-
-async def watch(receive: Receive, subscription: Subscription) -> None:
-    while (message := await receive())["type"] == "http.request":
-        pass
-    if message["type"] == "websocket.receive":
-        subscription.leave(1003, "nothing is taken here: publish with POST")
-    else:
-        subscription.leave()
+def came_back(connection: HTTPConnection) -> Position | None:
+    """The last id that the client has; EventSource sends a header when it comes back by itself."""
+    for source, id in (
+        ("Last-Event-ID", connection.headers.get("last-event-id")),
+        ("after", connection.query_params.get("after")),
+    ):
+        if id:
+            try:
+                return Position.parse(id)
+            except ValueError as error:
+                raise HTTPException(400, f"{source}: {error}") from None
+    return None
