@@ -21,6 +21,7 @@ class Channel:
 
     def __init__(self, history: int, position: Position | None = None) -> None:
         self.position = position  # None: not known yet
+        self.stale = int(position is None)  # how many wait until it was compared with Redis
         self.history = deque[Frame](maxlen=history)
         self.subscribers: set[Subscription] = set()
         self.changed = self.used = monotonic()

@@ -95,6 +95,9 @@ class Channels:
         if self.subscribers >= self.settings.max_subscribers:
             raise Unavailable(f"{self.subscribers} subscribers already")
         channel = self._channel(name)
+        if self.store and after and channel.position and channel.after(after) is None:
+            channel.stale += 1  # another worker may have been quicker
+            self.store.wake()
         subscription = Subscription(channel, after, self.settings.channel_queue, self._end)
         if beat:
             subscription.bucket = self._bucket
@@ -118,7 +121,7 @@ class Channels:
         position = None if self.store else Position(time_ns() // 1000, 0)
         channel = self.open[name] = Channel(self.settings.channel_history, position)
         if self.store:
-            self.store.opened()
+            self.store.wake()
         return channel
 
     def _make_room(self) -> None:

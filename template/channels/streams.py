@@ -89,8 +89,8 @@ class Streams:
             logger.warning("channels: not published: %s", error)
             return None
 
-    def opened(self) -> None:
-        """Have the reader take up a channel."""
+    def wake(self) -> None:
+        """Have the reader look for stale channels."""
         if not self._waking or self._waking.done():
             self._waking = asyncio.create_task(self._wake())
 
@@ -106,8 +106,10 @@ class Streams:
                     if self.available or not told:
                         logger.error("channels: Redis is away: %s", error)
                         told = True
-                    self.available = False
-                    await asyncio.sleep(0.2)
+                except Exception:
+                    logger.exception("channels: the reader begins anew")
+                self.available = False
+                await asyncio.sleep(0.2)
         finally:
             if self._waking:
                 self._waking.cancel()
@@ -121,31 +123,34 @@ class Streams:
         self.available = True
         while True:
             for name, channel in list(self.channels.items()):
-                if channel.position is None:
+                if channel.stale:
                     await self._load(connection, name, channel)
-            positions = {keys(name)[1]: str(at) for name, c in self.channels.items() if (at := c.position)}
-            arguments = [*positions, NOTHING, *positions.values(), "0-0"]
-            found = await connection.execute_command("XREAD", "BLOCK", BLOCK * 1000, "STREAMS", *arguments)  # type: ignore[no-untyped-call]
+            positions: dict[Any, Any] = {
+                keys(name)[1]: str(c.position) for name, c in self.channels.items() if c.position
+            }
+            found: Any = await connection.xread({**positions, NOTHING: "0-0"}, block=BLOCK * 1000)
             for stream, entries in found or ():
                 if read := self.channels.get(name_of(stream)):
-                    extend(read, entries)
+                    extend(read, [(id, fields["data"]) for id, fields in entries])
 
     async def _load(self, connection: "Redis", name: str, channel: Channel) -> None:
         """Take what is new, and the position, which shows it if some of that is gone."""
+        waiting = channel.stale  # who comes while Redis is asked, may know more than its answer
         position, entries = await self._read(keys(name), [str(channel.position), self._remember], client=connection)
-        extend(channel, entries, Position.parse(position))
+        channel.stale -= waiting
+        extend(channel, [(id, fields[1]) for id, fields in entries], Position.parse(position))
 
     async def _wake(self) -> None:
         """End the reader's waiting, which may be just about to begin."""
         with suppress(RedisError, OSError):
-            while self.available and any(channel.position is None for channel in self.channels.values()):
+            while self.available and any(channel.stale for channel in self.channels.values()):
                 await self._redis.client_unblock(self._reader)
                 await asyncio.sleep(0.002)
 
 
-def extend(channel: Channel, entries: Any, position: Position | None = None) -> None:
-    """Give a channel the entries of its stream."""
-    messages = [message(Position.parse(id), fields[1]) for id, fields in entries]
+def extend(channel: Channel, entries: list[tuple[str, str]], position: Position | None = None) -> None:
+    """Give a channel the entries of its stream: ids and data."""
+    messages = [message(Position.parse(id), data) for id, data in entries]
     channel.extend(messages, position or Position.parse(entries[-1][0]))
 
 

@@ -84,8 +84,10 @@ class Subscription:
             raise self._left
         beat, self._beat = self._beat, False
         top = self.channel.position
-        if top == self.position or top is None:
-            self._live = self._live or top is not None
+        if top is None or self.channel.stale:
+            return (notice(None),) if beat else ()
+        if top == self.position:
+            self._live = True
             return (notice(top),) if beat else ()
         before, self.position = self.position, top
         if before is None:

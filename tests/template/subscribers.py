@@ -1,0 +1,131 @@
+"""Clients of channels, as an owner would write them: one a transport; they come back by themselves with their last id."""
+
+import json
+import socket
+import threading
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+import httpx2
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+from ..service import Service, eventually
+
+TOKEN = "open sesame"
+
+
+class Subscriber(threading.Thread):
+    """Follows a channel until it is told to stop, whatever happens to its connections; `last` is where it begins."""
+
+    def __init__(self, service: Service, channel: str, last: str = "") -> None:
+        super().__init__(daemon=True)
+        self.service = service
+        self.channel = channel
+        self.first = self.last = last
+        self.got: list[tuple[str, Any]] = []  # id and data
+        self.resets = 0
+        self.connections = 0
+        self.refusals: list[int] = []
+        self.stopping = threading.Event()
+        self.socket: socket.socket | None = None
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            self.connections += 1
+            with suppress(OSError, HTTPException, WebSocketException, ValueError):
+                self.follow(f"/channels/{self.channel}")
+            if not self.stopping.wait(0.02):
+                continue
+
+    def follow(self, path: str) -> None:
+        """One connection, from its beginning to its end."""
+        raise NotImplementedError
+
+    def request(self, path: str, **headers: str) -> Any:
+        """The answer, to be read while it comes."""
+        connection = HTTPConnection("127.0.0.1", self.service.port, timeout=30)
+        connection.connect()
+        self.socket = connection.sock
+        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        response = connection.getresponse()
+        if response.status != 200:
+            self.refusals.append(response.status)
+            raise HTTPException(response.status)
+        return response
+
+    def take(self, frame: dict[str, Any]) -> None:
+        """A message, a reset, or only an id."""
+        if "id" in frame:
+            self.last = frame["id"]
+            self.first = self.first or self.last
+        if frame.get("reset"):
+            self.resets += 1
+        if "data" in frame:
+            self.got.append((frame["id"], frame["data"]))
+
+    def begin(self) -> "Subscriber":
+        """Start, and wait for the id to come back with."""
+        self.start()
+        eventually(lambda: self.last, message=lambda: self.service.log)
+        return self
+
+    def cut(self) -> None:
+        """As when the network fails."""
+        if self.socket:
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+
+    def stop(self) -> None:
+        self.stopping.set()
+        while self.is_alive():
+            self.cut()
+            self.join(0.1)
+
+
+class Socket(Subscriber):
+    def follow(self, path: str) -> None:
+        after = f"?after={self.last}" if self.last else ""
+        with connect(f"ws://127.0.0.1:{self.service.port}{path}/socket{after}", close_timeout=1) as websocket:
+            self.socket = websocket.socket
+            for text in websocket:
+                for line in str(text).splitlines():
+                    self.take(json.loads(line))
+
+
+class Events(Subscriber):
+    def follow(self, path: str) -> None:
+        response = self.request(f"{path}/events", **({"Last_Event_ID": self.last} if self.last else {}))
+        fields: dict[str, str] = {}
+        for raw in iter(response.readline, b""):
+            name, _, value = raw.decode().rstrip("\n").partition(": ")
+            if name:
+                fields[name] = value
+                continue
+            frame: dict[str, Any] = {"id": fields["id"]} if "id" in fields else {}
+            if "event" in fields:
+                frame[fields["event"]] = True
+            elif "data" in fields:
+                frame["data"] = json.loads(fields["data"])
+            self.take(frame)
+            fields = {}
+
+
+class Poll(Subscriber):
+    def follow(self, path: str) -> None:
+        while not self.stopping.is_set():
+            after = f"&after={self.last}" if self.last else ""
+            told = json.loads(self.request(f"{path}/poll?wait=5{after}", Connection="close").read())
+            self.take({"reset": told["reset"]})
+            for frame in told["messages"]:
+                self.take(frame)
+            self.take({"id": told["id"]})
+
+
+TRANSPORTS: dict[str, type[Subscriber]] = {"poll": Poll, "events": Events, "socket": Socket}
+
+
+def publish(service: Service, channel: str, data: Any) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    return httpx2.post(f"{service.url}/channels/{channel}", json=data, headers=headers, timeout=10)
