@@ -3,11 +3,12 @@
 import json
 import socket
 import threading
-from contextlib import suppress
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 
-import httpx2
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -36,24 +37,25 @@ class Subscriber(threading.Thread):
             self.connections += 1
             with suppress(OSError, HTTPException, WebSocketException, ValueError):
                 self.follow(f"/channels/{self.channel}")
-            if not self.stopping.wait(0.02):
-                continue
+            self.stopping.wait(0.02)
 
     def follow(self, path: str) -> None:
         """One connection, from its beginning to its end."""
         raise NotImplementedError
 
-    def request(self, path: str, **headers: str) -> Any:
+    @contextmanager
+    def request(self, path: str, **headers: str) -> Iterator[HTTPResponse]:
         """The answer, to be read while it comes."""
         connection = HTTPConnection("127.0.0.1", self.service.port, timeout=30)
-        connection.connect()
-        self.socket = connection.sock
-        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-        response = connection.getresponse()
-        if response.status != 200:
-            self.refusals.append(response.status)
-            raise HTTPException(response.status)
-        return response
+        with closing(connection):
+            connection.connect()
+            self.socket = connection.sock
+            connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            with connection.getresponse() as response:
+                if response.status != 200:
+                    self.refusals.append(response.status)
+                    raise HTTPException(response.status)
+                yield response
 
     def take(self, frame: dict[str, Any]) -> None:
         """A message, a reset, or only an id."""
@@ -96,27 +98,28 @@ class Socket(Subscriber):
 
 class Events(Subscriber):
     def follow(self, path: str) -> None:
-        response = self.request(f"{path}/events", **({"Last_Event_ID": self.last} if self.last else {}))
-        fields: dict[str, str] = {}
-        for raw in iter(response.readline, b""):
-            name, _, value = raw.decode().rstrip("\n").partition(": ")
-            if name:
-                fields[name] = value
-                continue
-            frame: dict[str, Any] = {"id": fields["id"]} if "id" in fields else {}
-            if "event" in fields:
-                frame[fields["event"]] = True
-            elif "data" in fields:
-                frame["data"] = json.loads(fields["data"])
-            self.take(frame)
-            fields = {}
+        with self.request(f"{path}/events", **({"Last_Event_ID": self.last} if self.last else {})) as response:
+            fields: dict[str, str] = {}
+            for raw in iter(response.readline, b""):
+                name, _, value = raw.decode().rstrip("\n").partition(": ")
+                if name:
+                    fields[name] = value
+                    continue
+                frame: dict[str, Any] = {"id": fields["id"]} if "id" in fields else {}
+                if "event" in fields:
+                    frame[fields["event"]] = True
+                elif "data" in fields:
+                    frame["data"] = json.loads(fields["data"])
+                self.take(frame)
+                fields = {}
 
 
 class Poll(Subscriber):
     def follow(self, path: str) -> None:
         while not self.stopping.is_set():
             after = f"&after={self.last}" if self.last else ""
-            told = json.loads(self.request(f"{path}/poll?wait=5{after}", Connection="close").read())
+            with self.request(f"{path}/poll?wait=5{after}") as response:
+                told = json.loads(response.read())
             self.take({"reset": told["reset"]})
             for frame in told["messages"]:
                 self.take(frame)
@@ -126,6 +129,29 @@ class Poll(Subscriber):
 TRANSPORTS: dict[str, type[Subscriber]] = {"poll": Poll, "events": Events, "socket": Socket}
 
 
-def publish(service: Service, channel: str, data: Any) -> httpx2.Response:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    return httpx2.post(f"{service.url}/channels/{channel}", json=data, headers=headers, timeout=10)
+@dataclass
+class Answer:
+    """What a service said to a request."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+    def accepted(self) -> str:
+        """The id of what was published."""
+        assert self.status == 200, self
+        return str(json.loads(self.body)["id"])
+
+
+def ask(service: Service, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    """Ask on a new connection."""
+    with closing(HTTPConnection("127.0.0.1", service.port, timeout=30)) as connection:
+        connection.request(method, path, body or None, headers)
+        response = connection.getresponse()
+        named = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, named, response.read())
+
+
+def publish(service: Service, channel: str, data: Any) -> Answer:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    return ask(service, "POST", f"/channels/{channel}", json.dumps(data).encode(), **headers)
