@@ -86,5 +86,5 @@ app = FastAPI(
 app.include_router(health)
 app.include_router(loans)
 # :: if realtime == "full"
-mount(app, channels, authorize, origins=settings.cors_origins)
+mount(app, channels, authorize, origins=settings.cors_origins, page=settings.development)
 # :: endif

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Body, FastAPI, HTTPException, Request
@@ -9,6 +10,7 @@ from pydantic import BaseModel, JsonValue
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.routing import Match, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .events import Events
@@ -18,12 +20,14 @@ from .transport import Authorize, check_name
 from .websocket import Socket
 
 
-def mount(app: FastAPI, channels: Channels, authorize: Authorize, origins: tuple[str, ...]) -> None:
+def mount(app: FastAPI, channels: Channels, authorize: Authorize, *, origins: tuple[str, ...], page: bool) -> None:
     """Publishing to `/channels/NAME`, and subscribing to `/channels/NAME/poll`, `/events` and `/socket`.
 
     `authorize` is asked each time, whatever the transport; `origins` may open WebSockets besides the service's own.
-    The channels run while the application does.
+    `page` shows a channel in the browser, at `/channels/page/`. The channels run while the application does.
     """
+    if page:
+        app.mount("/channels/page", StaticFiles(directory=Path(__file__).parent / "page", html=True))
     app.include_router(publishing(channels, authorize))
     app.user_middleware.append(Middleware(Subscribing, channels=channels, authorize=authorize, origins=origins))
 
