@@ -63,8 +63,8 @@ class Draining:
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         if not self.begun:
+            self._first = monotonic()  # first of all: another signal may interrupt this
             self.begun = True
-            self._first = monotonic()
             self._loop.call_soon_threadsafe(self._begin)
         elif monotonic() - self._first > SAME:
             self._loop.call_soon_threadsafe(lambda: self.cancel(streams=False))

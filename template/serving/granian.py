@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TypeVarTuple
+from typing import Any, TypeVarTuple
 
 import uvloop
 from granian import loops
@@ -22,7 +22,7 @@ from serving import exporter
 # :: endif
 from . import logs
 from .recycling import MASTER
-from .settings import ServingSettings, load
+from .settings import CANNOT_START, ServingSettings, load
 
 Args = TypeVarTuple("Args")
 LINGER = 0.5  # seconds in which requests on their way are still answered after the worker was told to stop
@@ -48,6 +48,19 @@ class Server(MPServer):
 
     That is what granian does everywhere but on Linux, where it gives each worker a socket of its own.
     """
+
+    def startup(self, *arguments: Any) -> None:
+        """Start the workers, and watch each in a thread, which logs."""
+        logs.hold_while_forking()
+        super().startup(*arguments)  # type: ignore[no-untyped-call]
+
+    def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
+        """Replace workers; give up if one of them cannot start, instead of trying again."""
+        if any(self.wrks[number].inner.exitcode == CANNOT_START for number in workers):
+            self.interrupt_children.extend(workers)  # granian's status is then not 0
+            self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
+        else:
+            super()._respawn_workers(workers, *arguments, **options)
 
     def _init_shared_socket(self) -> None:
         self._ssp = None
@@ -78,6 +91,14 @@ class Server(MPServer):
         self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
 
 
+def work(*arguments: Any) -> None:
+    """What a worker does. Where start-up fails granian ends it with 1, as the watchdog does where it must be replaced."""
+    try:
+        MPServer._spawn_asgi_lifespan_worker(*arguments)
+    except SystemExit as ended:
+        sys.exit(CANNOT_START if ended.code == 1 else ended.code)
+
+
 if __name__ == "__main__":
     settings = load(ServingSettings)
     # :: if telemetry == "full"
@@ -102,4 +123,4 @@ if __name__ == "__main__":
         reload="--reload" in sys.argv[1:],
         reload_ignore_patterns=[r"^(?!.*\.(py|env)$)"],
         reload_ignore_worker_failure=True,
-    ).serve()
+    ).serve(work)

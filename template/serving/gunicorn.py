@@ -15,6 +15,7 @@ from gunicorn.workers.base import Worker
 from serving import exporter
 
 # :: endif
+from . import logs
 from .recycling import MASTER
 
 logger = logging.getLogger("gunicorn.error")
@@ -39,6 +40,7 @@ def when_ready(server: Arbiter) -> None:
     if server.cfg.reload:
         server.timeout = 0
         server.handle_usr1 = lambda: _replace_workers(server)
+        logs.hold_while_forking()
         import watchfiles  # noqa: F401 # here and not in the thread: a worker forked meanwhile would wait for it for ever
 
         threading.Thread(target=_watch, daemon=True).start()

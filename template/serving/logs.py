@@ -1,5 +1,7 @@
 """The logs: JSON lines in production, readable ones in development, each with the id of its request."""
 
+import logging
+import os
 from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -33,3 +35,9 @@ def config(*, development: bool, level: str) -> dict[str, Any]:
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {name: own for name in SERVERS} | {"watchfiles": {"level": "WARNING"}},
     }
+
+
+def hold_while_forking() -> None:
+    """Fork only while no thread logs: the child would wait for that thread's lock for ever."""
+    (handler,) = logging.getLogger().handlers
+    os.register_at_fork(before=handler.acquire, after_in_parent=handler.release)

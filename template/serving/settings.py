@@ -71,10 +71,11 @@ def _development(data: dict[str, object]) -> bool:
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)
+CANNOT_START = 3  # the status at which a master gives up; after any other it would start the worker again
 
 
 def load(settings: type[Settings]) -> Settings:
-    """Read the settings; a wrong value ends the process with status 3 and a line that names it."""
+    """Read the settings; a wrong value ends the process with CANNOT_START and a line that names it."""
     try:
         return settings()
     except ValidationError as error:
@@ -83,5 +84,4 @@ def load(settings: type[Settings]) -> Settings:
                 continue
             # Without the value that was given: it may be a secret.
             print(f"{'_'.join(map(str, wrong['loc'])).upper()}: {wrong['msg']}", file=sys.stderr)
-        # gunicorn takes 3 for "cannot start" and gives up; any other status would start the worker again.
-        raise SystemExit(3) from None
+        raise SystemExit(CANNOT_START) from None

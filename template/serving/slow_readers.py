@@ -39,11 +39,13 @@ class SlowReaders:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self.seconds / 8)
-            self._look(monotonic())
+            await self._look(monotonic())
 
-    def _look(self, now: float) -> None:
+    async def _look(self, now: float) -> None:
         stuck = {}
-        for fd in map(int, os.listdir("/proc/self/fd")):
+        for number, fd in enumerate(map(int, os.listdir("/proc/self/fd"))):
+            if number % 100 == 99:
+                await asyncio.sleep(0)  # there may be 10,000, and requests wait meanwhile
             with suppress(OSError):  # it is no TCP socket, or closed by now
                 state, acknowledged, unsent = tcp_info(fd)
                 if state == LISTENING:

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from ..promises import promise
 from ..service import Service, eventually
 from . import probes
-from .processes import master
+from .processes import master, workers
 
 pytestmark = pytest.mark.slow
 
@@ -140,6 +140,23 @@ def test_the_lifespan_shuts_down(service: Service) -> None:
         stop(service)
         assert ended(service) == 0
     assert "closed the pool" in service.log
+
+
+@promise("Drain")
+def test_signals_at_the_same_moment_are_one(service: Service) -> None:
+    probes.add_to(service)
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"), ThreadPoolExecutor() as pool:
+        asking = pool.submit(service.get, "/slow?seconds=2")
+        eventually(lambda: "slow began" in service.log)
+        everyone = [master(service), *workers(service)]
+        for _ in range(
+            50
+        ):  # as systemd and a terminal send it to every process; here they interrupt their handlers too
+            for pid in everyone:
+                os.kill(pid, signal.SIGTERM)
+        assert asking.result().json() == "done"
+        assert ended(service) == 0
+    assert "Traceback" not in service.log
 
 
 @promise("Drain")
