@@ -88,8 +88,8 @@ class Service:
         return lambda: text in self.get().text
 
     @contextmanager
-    def started(self, *words: str, **environment: str) -> Iterator["Service"]:
-        """The service, started by `make WORDS` or by a program of its environment, until the first answer."""
+    def started(self, *words: str, ready: str = "/health/ready", **environment: str) -> Iterator["Service"]:
+        """The service, started by `make WORDS` or by a program of its environment, until `ready` is answered with success."""
         command = ["make", "--silent", *words] if words[0] in ("dev", "run") else [f".venv/bin/{words[0]}", *words[1:]]
         with (self.folder.parent / f"{self.folder.name}.log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -104,7 +104,7 @@ class Service:
                 start_new_session=True,
             )
         try:
-            eventually(lambda: self.get("/health/ready").is_success, 30, lambda: self.log)
+            eventually(lambda: self.get(ready).is_success, 30, lambda: self.log)
             yield self
         finally:
             self.process.terminate()
