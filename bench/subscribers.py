@@ -1,4 +1,4 @@
-"""Many subscribers in a process of their own: `python -m bench.subscribers PORT`, told by lines of JSON what to do.
+"""Many subscribers of a channel, in a process of their own: `python -m bench.subscribers PORT`, told by lines of JSON what to do.
 
 Raw connections and a parser that only counts, so that it is the service that is measured and not its clients.
 """
@@ -65,6 +65,7 @@ class Crowd:
 
     def reset(self) -> None:
         self.count = self.frames = self.lost = self.last = 0
+        self.used, self.since = time.process_time(), time.monotonic()
         self.delays: list[int] = []
 
     def joined(self) -> None:
@@ -92,7 +93,9 @@ class Crowd:
         """What has come since the last reset; milliseconds."""
         delays = sorted(self.delays)
         quantiles = {f"p{q}": delays[len(delays) * q // 100] / 1e6 for q in (50, 99)} if delays else {}
-        return {"count": self.count, "frames": self.frames, "lost": self.lost, "last": self.last, **quantiles}
+        busy = (time.process_time() - self.used) / (time.monotonic() - self.since)
+        told = {"count": self.count, "frames": self.frames, "lost": self.lost, "last": self.last / 1e9, "busy": busy}
+        return told | quantiles
 
 
 async def main() -> None:

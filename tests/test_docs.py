@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asgi_quickstart.options import options
-from bench import command, reload
+from bench import command, realtime, reload
 
 from .conftest import Quickstart
 from .service import BIN, clean_environment, write_service
@@ -47,7 +47,7 @@ def test_the_readme_has_every_choice() -> None:
 
 
 def test_the_figures_are_those_of_the_last_measurement() -> None:
-    for bench, page in ((reload, "hot-reload.md"), (command, "command.md")):
+    for bench, page in ((reload, "hot-reload.md"), (command, "command.md"), (realtime, "realtime.md")):
         results = json.loads(bench.RESULTS.read_text())["results"]
         assert bench.table(results) == part((DOCS / page).read_text(), "figures")
 

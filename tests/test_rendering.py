@@ -53,7 +53,7 @@ def test_a_second_render_in_one_process_is_quick_enough_for_the_page() -> None:
 
 def test_records_the_answers_and_nothing_of_this_machine() -> None:
     answers = yaml.safe_load(rendered(name="orders", manager="pdm")[".copier-answers.yml"])
-    chosen = {"name": "orders", "manager": "pdm", "server": "gunicorn", "telemetry": "none"}
+    chosen = {"name": "orders", "manager": "pdm", "server": "gunicorn", "telemetry": "none", "realtime": "none"}
     assert answers == {"_src_path": "asgi-quickstart"} | chosen
     for name, content in rendered().items():
         for secret in (str(Path.home()), str(TEMPLATE), sys.prefix):
