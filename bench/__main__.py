@@ -7,18 +7,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import client, growth, report, results, stack, start, throughput, tool
+from . import client, growth, layers, report, results, stack, start, throughput, tool
 from .contest import BENCH
 
 SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "stack": stack.section,
+    "layers": layers.measure,
     "client": client.measure,
     "throughput": throughput.measure,
     "start": start.measure,
     "growth": growth.measure,
     "tool": tool.measure,
 }
-QUICK = ("stack", "client", "throughput", "start")
+QUICK = ("stack", "layers", "client", "throughput", "start")
 
 
 def main(words: list[str]) -> int:
@@ -30,6 +31,8 @@ def main(words: list[str]) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # 5,000 connections
     file = results.QUICK if quick else results.LATEST
+    if quick:
+        file.unlink(missing_ok=True)  # it is of this run alone
     for name in wanted:
         began = time.monotonic()
         figures = SECTIONS[name](quick)

@@ -38,6 +38,9 @@ def throughput(figures: Mapping[str, Any]) -> str:
         [
             "Throughput, as a multiple of the founding set-up's:\n",
             cells(lambda row: f"{row['ratio']:.2f}" if row["ratio"] else "-"),
+            "Answers for the same processor time of the server, as a multiple of the founding set-up's; the two tables agree on a"
+            " quiet machine, and this one is right on a busy one too:\n",
+            cells(lambda row: f"{row['cpu_ratio']:.2f}" if row["cpu_ratio"] else "-"),
             "Milliseconds until the answer at half of the contestant's own throughput, p50 / p99:\n",
             cells(lambda row: f"{row['p50_ms']:.2f} / {row['p99_ms']:.2f}" if row["p50_ms"] else "-"),
             "Answers a second, the median (the least to the most of the rounds), and the server's processor time an answer:\n",
@@ -106,6 +109,18 @@ def client(figures: Mapping[str, Any]) -> str:
     return grid(["server", "client", "answers a second", "the client's processor time an answer"], rows)
 
 
+def layers(figures: Mapping[str, Any]) -> str:
+    """What each layer takes, and the profile."""
+    rows = [[row["layer"], f"{row['min_us']:.1f}", f"{row['median_us']:.1f}"] for row in figures["rows"]]
+    shares = [[row["package"], f"{row['share']:.1%}"] for row in figures["profile"]]
+    return (
+        "Microseconds a request:\n\n"
+        + grid(["", "least", "median"], rows)
+        + "\nThe whole service under a profiler, which makes small functions look slower than they are:\n\n"
+        + grid(["package", "share of the time, in its own functions"], shares)
+    )
+
+
 TABLES: dict[str, Callable[[Any], str]] = {
     "throughput": throughput,
     "start": start,
@@ -113,6 +128,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "tool": tool,
     "client": client,
     "stack": stack.table,
+    "layers": layers,
 }
 
 

@@ -103,6 +103,7 @@ def summary(race: Race) -> dict[str, Any]:
                     "most": round(max(cell.rates)),
                     "ratio": ratio(cell.rates, base.rates) if base else None,
                     "cpu_us": round(statistics.median(cell.cpu) * 1e6, 1),
+                    "cpu_ratio": ratio(base.cpu, cell.cpu) if base and all(cell.cpu) else None,
                     "p50_ms": middle(cell.p50),
                     "p99_ms": middle(cell.p99),
                 }
@@ -112,7 +113,7 @@ def summary(race: Race) -> dict[str, Any]:
 
 
 def ratio(rates: Sequence[float], base: Sequence[float]) -> float:
-    """The median of the rounds' ratios: a slow minute of the machine hits both sides of one."""
+    """The median of the rounds' ratios, each with its own base: a slow minute of the machine hits both sides of one."""
     return round(statistics.median(one / other for one, other in zip(rates, base, strict=True)), 3)
 
 

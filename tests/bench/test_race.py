@@ -119,22 +119,21 @@ def test_a_dead_server_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
 def test_a_contestant_is_as_fast_as_itself(tmp_path: Path) -> None:
     one = race(tmp_path, [replace(BARE, key="founding"), BARE], ("json",), rounds=5)
     (founding, bare) = summary(one)["rows"]
-    assert founding["ratio"] == 1
-    assert 0.6 < bare["ratio"] < 1.6
-    assert 0.6 < bare["cpu_us"] / founding["cpu_us"] < 1.6
+    assert founding["ratio"] == founding["cpu_ratio"] == 1
+    assert 0.4 < bare["ratio"] < 2.5  # something else may run on one of the cores
+    assert 0.6 < bare["cpu_ratio"] < 1.6
 
 
 @pytest.mark.alone
-def test_the_quick_form_finds_the_order_of_magnitude(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_the_quick_form_finds_the_ratios(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     entrants = [FOUNDING, quickstart("gunicorn", tmp_path), BARE]
     results = summary(race(tmp_path, entrants, ("json", "items"), rounds=3))
     assert not results["out"]
-    ratios = {(row["contestant"], row["endpoint"]): row["ratio"] for row in results["rows"]}
+    # By processor time, which does not depend on what else the machine does.
+    ratios = {(row["contestant"], row["endpoint"]): row["cpu_ratio"] for row in results["rows"]}
     record_property("ratios", str(ratios))
     assert ratios["bare", "json"] > 1.5
-    assert ratios["ours-gunicorn", "json"] > 0.3
+    assert ratios["ours-gunicorn", "json"] > 0.25
     assert ratios["ours-gunicorn", "items"] > 1.5
 
 
