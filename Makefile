@@ -8,11 +8,11 @@ export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 
 MANAGERS := pipenv poetry pdm
 PEERS := fastapi-new fastapi-template fastapi-fastkit cookiecutter
-SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -path '*_cache/*') copier.yml pyproject.toml README.md
+SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -path '*_cache/*') copier.yml hatch_build.py pyproject.toml README.md
 PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick promises test-latest check format lock docs bench-command bench-install bench-reload bench-stack bench bench-quick
+.PHONY: help demo test test-quick promises test-latest check format lock docs compare bench-command bench-install bench-reload bench-image bench-stack bench bench-quick
 
 help: ## Show these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ lock: $(BIN)/uv ## Write requirements/ anew, as of the date in pyproject.toml
 COMPILE = $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file
 
+compare: $(BIN)/asgi-quickstart ## Measure WSGI against ASGI, and write docs/wsgi-and-asgi.md
+	$(BIN)/python -m bench.compare
+
 bench-reload: $(BIN)/asgi-quickstart ## Measure hot reload, and write docs/hot-reload.md
 	$(BIN)/python -m bench.reload
 
@@ -101,6 +104,9 @@ bench-command: $(BIN)/asgi-quickstart ## Measure the command, and write docs/com
 
 bench-install: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) ## Measure the managers, and write docs/dependency-management.md
 	$(BIN)/python -m bench.install
+
+bench-image: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) ## Measure the images, and write docs/deployment.md
+	$(BIN)/python -m bench.image
 
 docs: $(BIN)/asgi-quickstart ## Write the tables in docs/ that copier.yml knows
 	$(BIN)/python -m tests.tables
