@@ -1,14 +1,12 @@
 """`python -m bench [--quick] [SECTION ...]`: measure, write the results, the tables and the charts."""
 
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from . import client, growth, layers, report, results, stack, start, throughput, tool
-from .contest import BENCH
+from . import charts, client, growth, layers, report, results, stack, start, throughput, tool
 
 SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "stack": stack.section,
@@ -40,7 +38,7 @@ def main(words: list[str]) -> int:
         print(f"\n{report.tables(saved)[name]}\n{name} took {time.monotonic() - began:.0f} s\n", flush=True)
     if not quick:
         report.write(results.load())
-        subprocess.run([BENCH / "bin" / "python", "-m", "bench.charts"], check=True)
+        charts.draw(results.load())
     return 0
 
 

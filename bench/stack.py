@@ -22,6 +22,8 @@ from starlette.types import ASGIApp, Message
 
 from tests.service import write_service
 
+from .contest import SETTINGS
+
 BATCH = 500  # requests a turn: short, so that a disturbance spoils few turns
 HEADERS = [(b"host", b"127.0.0.1:8000"), (b"user-agent", b"bench"), (b"accept", b"*/*")]
 LOAN = json.dumps({"amount": "12000.00", "rate": "4.5", "months": 1}).encode()
@@ -30,8 +32,9 @@ REQUESTS = {"GET /": ("GET", "/", b""), "POST /loans/quote": ("POST", "/loans/qu
 
 @contextlib.contextmanager
 def service() -> Iterator[FastAPI]:
-    """The application of a new service with the default choices, in production mode, its logs written to /dev/null."""
+    """The application of a new service with the default choices, all on, its logs written to /dev/null."""
     before = Path.cwd(), list(sys.path)
+    os.environ |= SETTINGS  # before the settings are read
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
         os.chdir(write_service(Path(folder, "service")).folder)
         sys.path.insert(0, str(Path.cwd()))
