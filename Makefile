@@ -21,7 +21,7 @@ demo: $(BIN)/asgi-quickstart ## Write ./demo with the defaults, and serve it wit
 	@if [ -e demo ]; then echo "Serving ./demo as it is"; $(MAKE) --no-print-directory -C demo dev; \
 	else $(BIN)/asgi-quickstart new demo --yes --run; fi
 
-test: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) check ## Pass all tests
+test: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) $(TOOLS)/bench check ## Pass all tests
 	$(PYTEST)
 
 test-quick: $(BIN)/asgi-quickstart check ## Pass the quicker half of the tests, within a minute

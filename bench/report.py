@@ -141,11 +141,29 @@ def origin(section: Mapping[str, Any]) -> str:
     )
 
 
+PICTURES = {
+    "throughput": {
+        "throughput": "Throughput of each contestant on each endpoint",
+        "latency": "p50 and p99 at half of it",
+    },
+    "start": {"memory": "Memory of an idle service"},
+    "growth": {"growth": "Answers a second by routes, middlewares, connections and workers"},
+}
+
+
+def pictures(name: str) -> str:
+    """The charts of a section, see `charts.py`."""
+    return "".join(f"![{words}](pictures/performance-{file}.svg)\n\n" for file, words in PICTURES.get(name, {}).items())
+
+
 def tables(results: Mapping[str, Any]) -> dict[str, str]:
-    """The text of every section that was measured, as it stands between the page's marks."""
-    return {
-        name: TABLES[name](section["figures"]) + origin(section) for name, section in results["sections"].items()
-    } | {"versions": _versions(results)}
+    """The text of every section, as it stands between the page's marks."""
+    sections = results["sections"]
+    missing = {name: "Not measured yet.\n" for name in TABLES}
+    written = {
+        name: pictures(name) + TABLES[name](section["figures"]) + origin(section) for name, section in sections.items()
+    }
+    return missing | written | {"versions": _versions(results)}
 
 
 def _versions(results: Mapping[str, Any]) -> str:
@@ -155,7 +173,8 @@ def _versions(results: Mapping[str, Any]) -> str:
         for name, version in section["versions"].items():
             if version not in named.setdefault(name, []):
                 named[name].append(version)
-    return ", ".join(f"{name} {' and '.join(found)}" for name, found in sorted(named.items())) + ".\n"
+    text = ", ".join(f"{name} {' and '.join(found)}" for name, found in sorted(named.items()))
+    return f"{text or 'Not measured yet'}.\n"
 
 
 def write(results: Mapping[str, Any]) -> None:

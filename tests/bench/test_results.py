@@ -2,14 +2,16 @@
 
 import getpass
 import json
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench import report, results, tool
+from bench import charts, report, results, tool
 from bench.tool import Generator
 
 from ..tables import DOCS, part
@@ -82,5 +84,34 @@ def test_the_stack_is_measured_whole_and_one_by_one() -> None:
     )
     rows = [line.split(" | ") for line in run.stdout.splitlines() if line.startswith("| GET /")]
     least = {row[1]: float(row[2]) for row in rows}
-    assert {"bare", "all", "AccessLog", "CORSMiddleware"} <= set(least)
+    named = set(re.findall(r"Middleware\((\w+),", (ROOT / "template/main.py").read_text()))
+    assert len(named) >= 3 and set(least) == {"bare", "all"} | named  # of which some are only there with a setting
     assert least["bare"] < least["all"]
+
+
+def test_charts_are_drawn_and_the_same_figures_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race = [
+        {"contestant": key, "title": key, "endpoint": name, "ratio": 1.5, "p50_ms": 1.0, "p99_ms": 2.0}
+        for key in ("founding", "ours-gunicorn", "bare")
+        for name in ("json", "items")
+    ]
+    sizes = {
+        name: [{"line": line, "x": x, "rate": 100 * x} for line in ("a", "b") for x in (1, 2)]
+        for name in charts.QUANTITIES
+    }
+    memory = [{"contestant": "bare", "title": "bare ASGI", "one_mb": 30.0, "two_mb": 50.0}]
+    sections: dict[str, Any] = {
+        name: {"figures": figures} for name, figures in (("throughput", {"rows": race}), ("growth", sizes))
+    }
+    sections["start"] = {"figures": {"rows": memory}}
+    drawn = []
+    for folder in (tmp_path / "once", tmp_path / "twice"):
+        folder.mkdir()
+        monkeypatch.setattr(charts, "PICTURES", folder)
+        charts.draw({"sections": sections})
+        drawn.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert drawn[0] == drawn[1]
+    named = {f"performance-{file}.svg" for pictures in report.PICTURES.values() for file in pictures}
+    assert set(drawn[0]) == named
