@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
@@ -14,19 +13,19 @@ from app.health import router as health
 from app.loans import router as loans
 from app.settings import Settings
 from app.state import State
-from serving.access_log import AccessLog
 from serving.crash import crashed
 from serving.draining import Draining
-from serving.endings import Endings
-from serving.overload import Overload
+
+# :: if telemetry == "full"
+from serving.metrics import Metrics
+
+# :: endif
+from serving.middleware import Serving
+from serving.notification import tell_ready
 from serving.proxies import Proxies
-from serving.recycling import Recycling
-from serving.security_headers import SecurityHeaders
 from serving.settings import load
 from serving.slow_readers import SlowReaders
 from serving.watchdog import Watchdog
-from serving.well_formed import WellFormed
-from serving.whole_body import WholeBody
 
 settings = load(Settings)
 draining = Draining(settings.drain_seconds)
@@ -48,29 +47,31 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Open what requests share (a pool, a client) before the first one; close it after the last."""
     watchdog = Watchdog(settings.worker_timeout, on=not settings.development)
     with draining, watchdog, SlowReaders(settings.header_seconds):
+        tell_ready()
         yield State(settings=settings, draining=draining)
 
+
+middleware = [
+    Middleware(Proxies, trusted=settings.trusted_proxies),  # first: what follows goes by what it finds out
+    # :: if telemetry == "full"
+    Middleware(Metrics),
+    # :: endif
+    Middleware(Serving, settings=settings, draining=draining, always=["/health/live"]),
+]
+if "*" not in settings.allowed_hosts:
+    middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False))
+if settings.cors_origins:
+    middleware.append(
+        Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"])
+    )
 
 app = FastAPI(
     title="<% name %>",
     lifespan=lifespan,
     openapi_url="/openapi.json" if settings.development else None,  # without it, no /docs either
-    max_body_size=settings.max_body_bytes,
     exception_handlers={Exception: crashed},
     telemetry=telemetry,
-    middleware=[
-        Middleware(Proxies, trusted=settings.trusted_proxies),  # first: what follows goes by what it finds out
-        Middleware(CorrelationIdMiddleware),
-        Middleware(AccessLog),
-        Middleware(Recycling, limit=settings.max_requests),
-        Middleware(Endings, draining=draining),
-        Middleware(SecurityHeaders, hsts_seconds=settings.hsts_seconds),
-        Middleware(Overload, limit=settings.max_concurrency, always=["/health/live"]),
-        Middleware(WellFormed),
-        Middleware(WholeBody, seconds=settings.header_seconds),
-        Middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False),
-        Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]),
-    ],
+    middleware=middleware,
 )
 app.include_router(health)
 app.include_router(loans)

@@ -1,52 +1,47 @@
 """One line a request in the log: what was asked and answered, how long it took, by whom."""
 
+import asyncio
+import json
 import logging
-from time import perf_counter
+import sys
+from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-# :: if telemetry == "full"
-from .metrics import Metrics
-
-# :: endif
 logger = logging.getLogger("access")
-STATUS = {"websocket.accept": 101, "websocket.close": 403}  # closed before it was accepted
+quoted = lru_cache(quote)  # a line break in a path must not begin a new line of the log
+in_json = lru_cache(json.dumps)
 
 
 class AccessLog:
-    """ASGI middleware that logs each HTTP request and WebSocket when it has ended."""
+    """Logs each HTTP request and WebSocket when it has ended.
 
-    def __init__(self, app: ASGIApp) -> None:
-        # :: if telemetry == "full"
-        app = Metrics(app)
-        # :: endif
-        self.app = app
+    JSON lines are written here and not by `logging`, which takes 25 microseconds for one, and flushed together.
+    """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            return await self.app(scope, receive, send)
-        start = perf_counter()
-        status = 0
+    def __init__(self, *, readable: bool) -> None:
+        self.readable = readable
+        self.waiting = False
 
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            status = status or message.get("status") or STATUS.get(message["type"], 0)
-            await send(message)
+    def __call__(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        method, path = scope.get("method", "WEBSOCKET"), quoted(scope["path"])
+        message = f"{method} {path} {status} {seconds * 1000:.1f} ms"
+        if self.readable:
+            return logger.info(message)
+        client = in_json(scope["client"][0] if scope.get("client") else None)
+        sys.stdout.write(
+            f'{{"level": "INFO", "logger": "access", "message": "{message}", "request_id": "{request_id}", '
+            f'"method": "{method}", "path": "{path}", "status": {status}, "seconds": {seconds:.6f}, '
+            f'"client": {client}, "time": "{datetime.now(UTC).isoformat()}"}}\n'
+        )
+        if not self.waiting:
+            self.waiting = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
-        try:
-            await self.app(scope, receive, note_status)
-        finally:
-            status = status or 500  # what the client gets when the application raises
-            seconds = round(perf_counter() - start, 6)
-            method = scope.get("method", "WEBSOCKET")
-            path = quote(scope["path"])  # a line break in it must not begin a new line of the log
-            client = scope["client"][0] if scope.get("client") else None
-            logger.info(
-                "%s %s %d %.1f ms",
-                method,
-                path,
-                status,
-                seconds * 1000,
-                extra={"method": method, "path": path, "status": status, "seconds": seconds, "client": client},
-            )
+    def _flush(self) -> None:
+        self.waiting = False
+        sys.stdout.flush()

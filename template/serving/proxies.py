@@ -18,13 +18,15 @@ class Proxies:
     """
 
     def __init__(self, app: ASGIApp, trusted: Collection[str]) -> None:
+        self.app = app
         self.uvicorn = cast(Any, ProxyHeadersMiddleware)(app, list(trusted))  # takes the client and the scheme
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             scope["client"] = peer(scope)
-            if scope["client"][0] in self.uvicorn.trusted_hosts:
-                scope["headers"] = with_forwarded_host(scope["headers"])
+            if scope["client"][0] not in self.uvicorn.trusted_hosts:
+                return await self.app(scope, receive, send)
+            scope["headers"] = with_forwarded_host(scope["headers"])
         await self.uvicorn(scope, receive, send)
 
 

@@ -4,30 +4,25 @@ import os
 import random
 import signal
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 MASTER = "SERVICE_MASTER"  # the environment variable in which a master tells its workers its process id
 
 
 class Recycling:
-    """ASGI middleware that asks the master for a new worker each time that `limit` requests (and some) have ended; 0: never.
+    """Asks the master for a new worker each time that `limit` requests (and some) have ended; 0: never.
 
     It is the master's business, because only a master starts the new worker before the old one drains.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app = app
+    def __init__(self, limit: int) -> None:
         self.limit = limit + random.randint(0, limit // 10)  # the workers must not all be due at once
-        self.ended = 0
+        self.count = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self.ended += scope["type"] != "lifespan"
-            if self.limit and self.ended >= self.limit:
-                self.ended = 0
-                replace_a_worker()
+    def ended(self) -> None:
+        """Count a request."""
+        self.count += 1
+        if self.limit and self.count >= self.limit:
+            self.count = 0
+            replace_a_worker()
 
 
 def replace_a_worker() -> None:

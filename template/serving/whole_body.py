@@ -1,39 +1,44 @@
-"""Requests whose body never comes whole: too slow, broken off, or not what was announced."""
+"""Requests whose body never comes whole, or is too large: too slow, broken off, or not what was announced."""
 
 import asyncio
 
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .refusals import refusal
+
 RATE = 1024  # bytes a second; a body that comes faster may take as long as it needs
+SLOW = refusal(408, "the body came too slowly")
+BROKEN = refusal(400, "the body broke off")
 
 
 class WholeBody:
-    """ASGI middleware that answers 408 if the body stalls for `seconds`, 400 if it breaks off, and closes the connection.
+    """ASGI middleware for a request with a body.
 
-    Neither is a crash of the application: what it raises then is not logged, what it sends goes nowhere.
+    It answers 413 if there is more than `limit` bytes, 408 if it stalls for `seconds`, 400 if it breaks off, and closes
+    the connection. None is a crash of the application: what it raises then is not logged, what it sends goes nowhere.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, seconds: float, limit: int) -> None:
         self.app = app
         self.seconds = seconds
+        self.limit = limit
+        self.large = refusal(413, f"the body has more than {limit} bytes")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
         now = asyncio.get_running_loop().time
         left = self.seconds
+        size = 0
         complete = started = refused = False
 
-        async def refuse(status: int, reason: str) -> Message:
+        async def refuse(answer: ASGIApp) -> Message:
             nonlocal refused
             if not started:
                 refused = True
-                await PlainTextResponse(reason, status, headers={"connection": "close"})(scope, receive, send)
+                await answer(scope, receive, send)
             return {"type": "http.disconnect"}
 
         async def receive_in_time() -> Message:
-            nonlocal complete, left
+            nonlocal complete, left, size
             if complete or refused:  # what is waited for now is the client's leaving
                 return await receive()
             begin = now()
@@ -41,9 +46,12 @@ class WholeBody:
                 async with asyncio.timeout(left):
                     message = await receive()
             except TimeoutError:
-                return await refuse(408, "the body came too slowly")
+                return await refuse(SLOW)
             if message["type"] == "http.disconnect":
-                return await refuse(400, "the body broke off")
+                return await refuse(BROKEN)
+            size += len(message.get("body", b""))
+            if size > self.limit:
+                return await refuse(self.large)
             left += len(message.get("body", b"")) / RATE - (now() - begin)
             complete = not message.get("more_body", False)
             return message
@@ -55,6 +63,9 @@ class WholeBody:
             started = True
             await send(message)
 
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > self.limit:
+            return await self.large(scope, receive, send)
         try:
             await self.app(scope, receive_in_time, send_unless_refused)
         except Exception:

@@ -120,12 +120,14 @@ def test_a_worker_that_dies_while_the_master_waits_for_its_answer_is_replaced_at
         eventually(lambda: len(set(workers(service)) - {victim}) == 2, 5)
 
 
-@promise(
-    "Restart",
-    strict=False,
-    granian="a few of 30,000 requests on new connections fail: what a worker has accepted and not yet read when it "
-    "stops is closed; let the proxy try again on the next connection",
+# How often depends on how busy the machine is.
+NOT_YET_READ = (
+    "a few of 30,000 requests on new connections fail: what a worker has accepted and not yet read when it stops is "
+    "closed; let the proxy try again on the next connection"
 )
+
+
+@promise("Restart", strict=False, granian=NOT_YET_READ)
 def test_three_restarts_lose_no_request(service: Service, record_property: Record) -> None:
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"):
         eventually(lambda: len(workers(service)) == 2)
@@ -179,7 +181,7 @@ def cut_off(asking: Future[httpx2.Response]) -> bool:
     return asking.done() and isinstance(asking.exception(), httpx2.TransportError)
 
 
-@promise("Recycling")
+@promise("Recycling", strict=False, granian=NOT_YET_READ)
 def test_workers_are_replaced_without_an_error_to_anyone(service: Service, record_property: Record) -> None:
     probes.add_to(service)
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2", MAX_REQUESTS="300"):

@@ -44,7 +44,7 @@ def test_edits_of_the_same_length_within_a_second_are_served(running: Service) -
 
 
 def test_an_edit_in_serving_is_served(running: Service) -> None:
-    running.edit("serving/access_log.py", '"%s %s %d %.1f ms"', '"edited %s %s %d %.1f ms"')
+    running.edit("serving/access_log.py", 'message = f"', 'message = f"edited ')
     eventually(lambda: running.get().is_success and "edited GET / 200" in running.log, 10, lambda: running.log)
 
 

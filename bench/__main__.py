@@ -1,0 +1,45 @@
+"""`python -m bench [--quick] [SECTION ...]`: measure, write the results, the tables and the charts."""
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import client, growth, report, results, stack, start, throughput, tool
+from .contest import BENCH
+
+SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {
+    "stack": stack.section,
+    "client": client.measure,
+    "throughput": throughput.measure,
+    "start": start.measure,
+    "growth": growth.measure,
+    "tool": tool.measure,
+}
+QUICK = ("stack", "client", "throughput", "start")
+
+
+def main(words: list[str]) -> int:
+    quick = "--quick" in words
+    wanted = [word for word in words if word != "--quick"] or list(QUICK if quick else SECTIONS)
+    if unknown := [word for word in wanted if word not in SECTIONS]:
+        print(f"No such part: {' '.join(unknown)}. There are: {' '.join(SECTIONS)}", file=sys.stderr)
+        return 2
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # 5,000 connections
+    file = results.QUICK if quick else results.LATEST
+    for name in wanted:
+        began = time.monotonic()
+        figures = SECTIONS[name](quick)
+        saved = results.save({name: figures}, file)
+        print(f"\n{report.tables(saved)[name]}\n{name} took {time.monotonic() - began:.0f} s\n", flush=True)
+    if not quick:
+        report.write(results.load())
+        subprocess.run([BENCH / "bin" / "python", "-m", "bench.charts"], check=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,39 @@
+"""Requests that are not let through, refused alike on every server."""
+
+from collections.abc import Mapping
+from itertools import chain
+
+from starlette.responses import PlainTextResponse
+from starlette.types import Scope
+
+MAX_TARGET = 8 * 1024
+MAX_HEADERS = 64 * 1024
+
+
+def refusal(status: int, reason: str, **headers: str) -> PlainTextResponse:
+    """An answer after which the connection is closed."""
+    return PlainTextResponse(reason, status, headers={"connection": "close"} | headers)
+
+
+OVERLOAD = PlainTextResponse("too many requests at once", 503, headers={"retry-after": "1"})
+STOPPING = PlainTextResponse("stopping", 503, headers={"connection": "close", "retry-after": "1"})
+HOST = refusal(400, "exactly one Host header is needed")
+SMUGGLING = refusal(400, "Content-Length and Transfer-Encoding exclude each other")
+TARGET = refusal(414, f"the target has more than {MAX_TARGET} bytes")
+HEADERS = refusal(431, f"the headers have more than {MAX_HEADERS} bytes")
+
+
+def refusal_of(scope: Scope, headers: Mapping[bytes, bytes]) -> PlainTextResponse | None:
+    """What RFC 9110 and 9112 ask to answer; None if the request is well formed. `headers` has the last of each name."""
+    fields = scope["headers"]
+    hosts = 1 if len(fields) == len(headers) else [name for name, _ in fields].count(b"host")
+    # An empty one names nothing; granian makes it up where there is none.
+    if (hosts != 1 or not headers.get(b"host")) and scope.get("http_version", "1.1") == "1.1":
+        return HOST
+    if b"content-length" in headers and b"transfer-encoding" in headers:
+        return SMUGGLING
+    if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > MAX_TARGET:
+        return TARGET
+    if sum(map(len, chain.from_iterable(fields))) > MAX_HEADERS:
+        return HEADERS
+    return None
