@@ -12,6 +12,8 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot  # noqa: E402 # after the choice of what draws
 
+from .chart import STYLE  # noqa: E402
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "latest.json"
 PICTURES = HERE.parent / "docs" / "pictures"
@@ -19,21 +21,6 @@ PICTURES = HERE.parent / "docs" / "pictures"
 # Greys and colours with a contrast of at least 3 to 1 on white and on black.
 GREY, OURS, FOUNDING, OTHER = "#808890", "#2f81f7", "#d9660a", "#8b949e"
 LINES = [FOUNDING, OURS, "#2da44e", "#a371f7", "#d4576b", "#1b9aaa"]
-STYLE = {
-    "svg.hashsalt": "asgi-quickstart",  # else the identifiers in the file are random
-    "svg.fonttype": "none",  # text stays text, in the reader's font
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": GREY,
-    "axes.labelcolor": GREY,
-    "axes.edgecolor": GREY,
-    "axes.titlecolor": GREY,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 
 
 def colour(contestant: str) -> str:
@@ -44,7 +31,7 @@ def colour(contestant: str) -> str:
 def save(name: str) -> None:
     """Write the figure, without a date."""
     pyplot.tight_layout()
-    pyplot.savefig(PICTURES / f"performance-{name}.svg", transparent=True, metadata={"Date": None, "Creator": None})
+    pyplot.savefig(PICTURES / f"performance-{name}.svg", metadata={"Date": None, "Creator": None})
     pyplot.close()
 
 
@@ -116,7 +103,7 @@ CHARTS = {"throughput": [throughput, latency], "growth": [growth], "start": [mem
 
 def main() -> None:
     sections = json.loads(RESULTS.read_text())["sections"]
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(fname=STYLE):
         for name, charts in CHARTS.items():
             for draw in charts if name in sections else []:
                 draw(sections[name]["figures"])
