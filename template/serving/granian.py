@@ -85,10 +85,11 @@ class Server(MPServer):
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self.pid:  # a worker that has only just been forked
             sys.exit()
-        if self.interrupt_signal:  # it waits for the workers already: end them
-            for worker in self.wrks:
-                worker.terminate()  # type: ignore[no-untyped-call]
-        self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
+        if not self.interrupt_signal:  # only once: its lock is not for a handler that interrupts itself
+            self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
+            return
+        for worker in self.wrks:  # it waits for them already: end them
+            worker.terminate()  # type: ignore[no-untyped-call]
 
 
 def work(*arguments: Any) -> None:

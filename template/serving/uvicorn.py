@@ -24,6 +24,8 @@ from .settings import ServingSettings, load
 class Master(Multiprocess):
     """uvicorn's master of workers, for one worker too: it replaces a worker that died."""
 
+    stopping = False
+
     def init_processes(self) -> None:
         """Start the workers, and wait until each is ready or has failed to start."""
         super().init_processes()
@@ -38,11 +40,12 @@ class Master(Multiprocess):
         super().keep_subprocess_alive()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        if self.should_exit.is_set():  # it waits for the workers already: end them
-            for process in self.processes:
-                if process.exitcode is None and process.pid:
-                    os.kill(process.pid, number)
-        self.should_exit.set()
+        if not self.stopping:  # only once: the event's lock is not for a handler that interrupts itself
+            self.stopping = True
+            return self.should_exit.set()
+        for process in self.processes:  # it waits for them already: end them
+            if process.exitcode is None and process.pid:
+                os.kill(process.pid, number)
 
 
 def listening(config: Config) -> list[socket]:
