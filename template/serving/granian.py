@@ -29,10 +29,20 @@ LINGER = 0.5  # seconds in which requests on their way are still answered after 
 
 
 class LingeringLoop(uvloop.Loop):
-    """uvloop, but a signal's handler is called LINGER later, because granian closes idle connections at once."""
+    """uvloop, but the first signal's handler alone is called, and LINGER later: granian closes idle connections at once.
+
+    Told twice to stop, it may wait for a lock of its own for ever.
+    """
+
+    told = False
 
     def add_signal_handler(self, sig: int, callback: Callable[[*Args], object], *args: *Args) -> None:
-        super().add_signal_handler(sig, self.call_later, LINGER, callback, *args)
+        def once() -> None:
+            if not self.told:
+                self.told = True
+                self.call_later(LINGER, callback, *args)
+
+        super().add_signal_handler(sig, once)
 
 
 @loops.register("uvloop")

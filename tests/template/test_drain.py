@@ -142,12 +142,7 @@ def test_the_lifespan_shuts_down(service: Service) -> None:
     assert "closed the pool" in service.log
 
 
-@promise(
-    "Drain",
-    strict=False,
-    granian="told to stop while its workers are told too, as a terminal does, a worker may be killed only after "
-    "DRAIN_SECONDS and 5 more; have the supervisor signal the master alone",
-)
+@promise("Drain")
 def test_signals_at_the_same_moment_are_one(service: Service) -> None:
     probes.add_to(service)
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"), ThreadPoolExecutor() as pool:
