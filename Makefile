@@ -11,7 +11,7 @@ SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -
 PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick promises test-latest check format lock docs bench-command bench-install bench-reload
+.PHONY: help demo test test-quick promises test-latest check format lock docs bench-command bench-install bench-reload bench-image
 
 help: ## Show these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench-command: $(BIN)/asgi-quickstart ## Measure the command, and write docs/com
 
 bench-install: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) ## Measure the managers, and write docs/dependency-management.md
 	$(BIN)/python -m bench.install
+
+bench-image: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) ## Measure the images, and write docs/deployment.md
+	$(BIN)/python -m bench.image
 
 docs: $(BIN)/asgi-quickstart ## Write the tables in docs/ that copier.yml knows
 	$(BIN)/python -m tests.tables

@@ -17,17 +17,36 @@ import httpx2
 
 from asgi_quickstart import rendering
 from asgi_quickstart.answers import Answers
-from asgi_quickstart.options import Value, options
+from asgi_quickstart.options import Option, Value, options
 
 T = TypeVar("T")
 BIN = Path(sys.executable).parent
 
 
+# The options that change no Python and no pyproject.toml: what checks the code need not be repeated for their choices.
+NO_CODE = {"image", "deploy"}
+
+
 def combinations() -> list[dict[str, str]]:
-    """Every combination of the options of which one choice is made."""
-    closed = [option for option in options() if option.choices and not option.several]
+    """Every combination of the options that change the code; the others keep their defaults."""
+    closed = [option for option in options() if option.choices and option.name not in NO_CODE]
     values = itertools.product(*(option.choices for option in closed))
     return [dict(zip((option.name for option in closed), chosen, strict=True)) for chosen in values]
+
+
+def every_combination() -> Iterator[dict[str, Value]]:
+    """Every combination of all options, with every set of choices where several may be made."""
+    closed = [option for option in options() if option.choices]
+    for chosen in itertools.product(*map(answers, closed)):
+        yield dict(zip((option.name for option in closed), chosen, strict=True))
+
+
+def answers(option: Option) -> list[Value]:
+    """Everything that can be answered to a question with choices."""
+    if not option.several:
+        return list(option.choices)
+    sizes = range(len(option.choices) + 1)
+    return [chosen for size in sizes for chosen in itertools.combinations(option.choices, size)]
 
 
 def clean_environment() -> dict[str, str]:

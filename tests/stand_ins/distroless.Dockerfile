@@ -12,7 +12,8 @@ RUN mkdir /root-fs && for package in *.deb; do dpkg-deb -x "$package" /root-fs; 
     && printf 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n' > /root-fs/etc/passwd \
     && printf 'root:x:0:\nnonroot:x:65532:\n' > /root-fs/etc/group \
     && mkdir -p /root-fs/etc/ssl/certs && cp /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ \
-    && mkdir -p /root-fs/home/nonroot && chown 65532:65532 /root-fs/home/nonroot && ldconfig -r /root-fs
+    && mkdir -p /root-fs/home/nonroot && chown 65532:65532 /root-fs/home/nonroot \
+    && ldconfig -r /root-fs && rm -r /root-fs/var/cache/ldconfig
 
 FROM scratch
 COPY --from=build /root-fs/ /
