@@ -164,7 +164,7 @@ def fan_out(service: Service, crowd: Crowd, size: int, publishers: int, rate: fl
     for thread in threads:
         thread.join()
     expected = sum(thread.count for thread in threads) * size
-    eventually(lambda: crowd("report")["count"] >= expected, 60)
+    eventually(lambda: crowd("report")["count"] >= expected, 60, lambda: service.log)
     told = crowd("report")
     assert (told["count"], told["lost"]) == (expected, 0), told
     seconds = told["last"] - start
@@ -220,7 +220,8 @@ def table(results: Mapping[str, Any]) -> str:
         rows.append(
             f"| {int(size):,} | {most['deliveries']:,.0f} | {single['deliveries']:,.0f} | {load['p99']:.0f} ms |"
         )
-    return "\n".join(rows) + "\n"
+    chart = "![Deliveries a second and their delay, by number of subscribers](pictures/realtime.svg)"
+    return "\n".join([*rows, "", chart]) + "\n"
 
 
 def draw(results: Mapping[str, Any]) -> None:

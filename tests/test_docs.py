@@ -47,9 +47,14 @@ def test_the_readme_has_every_choice() -> None:
 
 
 def test_the_figures_are_those_of_the_last_measurement() -> None:
-    for bench, page in ((reload, "hot-reload.md"), (command, "command.md"), (realtime, "realtime.md")):
+    for bench, page in ((reload, "hot-reload.md"), (command, "command.md")):
         results = json.loads(bench.RESULTS.read_text())["results"]
         assert bench.table(results) == part((DOCS / page).read_text(), "figures")
+
+
+def test_the_figures_of_channels_are_those_of_the_last_measurement_or_none() -> None:
+    measured = realtime.RESULTS.exists() and json.loads(realtime.RESULTS.read_text())["results"]
+    assert (realtime.table(measured) if measured else "") == part((DOCS / "realtime.md").read_text(), "figures")
 
 
 def test_the_line_that_removes_the_example_leaves_a_service_that_passes(tmp_path: Path) -> None:

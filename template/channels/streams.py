@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from .channel import Channel
 from .message import Position, message
+from .scripts import PUBLISH, READ
 from .settings import ChannelSettings
 
 logger = logging.getLogger(__name__)
@@ -21,37 +22,6 @@ TIMEOUT = 3  # seconds for an answer
 BLOCK = 1  # seconds that the reader waits for the next message before it asks again
 REMEMBER = 7 * 24 * 3600  # seconds for which the position of a channel outlives its history
 NOTHING = "channels:"  # a stream that nobody writes: XREAD wants at least one
-
-# The position is a key of its own, because the stream may expire: whoever comes back then is told so by it.
-# KEYS: the position and the stream. Redis runs a script as one step.
-BEGIN = """
-local position = redis.call('GET', KEYS[1])
-if not position then
-    local time = redis.call('TIME')
-    position = string.format('%.0f-0', time[1] * 1000000 + time[2])
-end
-local epoch, number = string.match(position, '(%d+)%-(%d+)')
-"""
-# ARGV: the message, how many to keep, for how long, and for how long to keep the position.
-PUBLISH = (
-    BEGIN
-    + """
-position = epoch .. '-' .. string.format('%.0f', number + 1)
-redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[2], position, 'data', ARGV[1])
-redis.call('EXPIRE', KEYS[2], ARGV[3])
-redis.call('SET', KEYS[1], position, 'EX', ARGV[4])
-return position
-"""
-)
-# ARGV: the position that the caller has read up to, and for how long to keep the position.
-READ = (
-    BEGIN
-    + """
-redis.call('SET', KEYS[1], position, 'EX', ARGV[2])
-local from = string.match(ARGV[1], '^' .. epoch .. '%-') and '(' .. ARGV[1] or '-'
-return {position, redis.call('XRANGE', KEYS[2], from, '+')}
-"""
-)
 
 
 class Streams:
