@@ -232,4 +232,4 @@ def measure(quick: bool, generators: list[Generator] = GENERATORS) -> dict[str, 
 def middle(trials: list[dict[str, Any]], name: str) -> float | None:
     """The median of a figure, if there is one."""
     seconds = [trial[name] for trial in trials]
-    return None if None in seconds else round(statistics.median(seconds), 2)
+    return None if None in seconds else round(statistics.median(seconds), 3)
