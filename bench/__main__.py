@@ -1,6 +1,7 @@
 """`python -m bench [--quick] [SECTION ...]`: measure, write the results, the tables and the charts."""
 
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ def main(words: list[str]) -> int:
     if unknown := [word for word in wanted if word not in SECTIONS]:
         print(f"No such part: {' '.join(unknown)}. There are: {' '.join(SECTIONS)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that the servers end too
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # 5,000 connections
     file = results.QUICK if quick else results.LATEST
