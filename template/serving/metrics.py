@@ -6,8 +6,9 @@ from time import perf_counter
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .middleware import STATUS
+
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-STATUS = {"websocket.accept": 101, "websocket.close": 403}  # closed before it was accepted
 
 
 class Metrics:

@@ -10,9 +10,9 @@ MAX_TARGET = 8 * 1024
 MAX_HEADERS = 64 * 1024
 
 
-def refusal(status: int, reason: str, **headers: str) -> PlainTextResponse:
+def refusal(status: int, reason: str) -> PlainTextResponse:
     """An answer after which the connection is closed."""
-    return PlainTextResponse(reason, status, headers={"connection": "close"} | headers)
+    return PlainTextResponse(reason, status, headers={"connection": "close"})
 
 
 OVERLOAD = PlainTextResponse("too many requests at once", 503, headers={"retry-after": "1"})
