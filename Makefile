@@ -7,11 +7,12 @@ TOOLS := .cache/managers
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 
 MANAGERS := pipenv poetry pdm
-SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -path '*_cache/*') copier.yml pyproject.toml README.md
+PEERS := fastapi-new fastapi-template fastapi-fastkit cookiecutter
+SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -path '*_cache/*') copier.yml hatch_build.py pyproject.toml README.md
 PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick promises test-latest check format lock docs bench-command bench-install bench-reload
+.PHONY: help demo test test-quick promises test-latest check format lock docs compare bench-command bench-install bench-reload bench-image bench-stack bench bench-quick
 
 help: ## Show these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -20,7 +21,7 @@ demo: $(BIN)/asgi-quickstart ## Write ./demo with the defaults, and serve it wit
 	@if [ -e demo ]; then echo "Serving ./demo as it is"; $(MAKE) --no-print-directory -C demo dev; \
 	else $(BIN)/asgi-quickstart new demo --yes --run; fi
 
-test: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) check ## Pass all tests
+test: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) $(TOOLS)/bench check ## Pass all tests
 	$(PYTEST)
 
 test-quick: $(BIN)/asgi-quickstart check ## Pass the quicker half of the tests, within a minute
@@ -59,10 +60,14 @@ $(BIN)/asgi-quickstart: $(BIN)/ready $(SOURCES)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --reinstall --no-index dist/*.whl
 	touch $@
 
-# The managers that are not ours, each in an environment of its own.
+# The managers that are not ours, and what `make bench` measures, each in an environment of its own.
+PEER_PYTHON ?= $(CURDIR)/$(BIN)/python
+export PEER_PYTHON
+$(PEERS:%=$(TOOLS)/%): BASE = $(PEER_PYTHON)
+$(TOOLS)/%: BASE ?= $(BIN)/python
 $(TOOLS)/%: $(LOCKS)/%.txt | $(BIN)/uv
 	@echo "Setting up $*"
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
+	$(BIN)/uv venv --quiet --clear --python $(BASE) $@
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $@/bin/python --require-hashes $<
 	touch $@
 
@@ -71,19 +76,37 @@ lock: $(BIN)/uv ## Write requirements/ anew, as of the date in pyproject.toml
 	sed 's/<% name %>/template/' template/pyproject.toml > .cache/template/pyproject.toml
 	$(COMPILE) $(LOCKS)/dev.txt pyproject.toml --group dev \
 		.cache/template/pyproject.toml --group .cache/template/pyproject.toml:dev requirements/build.in
-	for name in uv $(MANAGERS); do $(COMPILE) $(LOCKS)/$$name.txt requirements/$$name.in || exit 1; done
+	for name in uv $(MANAGERS) $(PEERS); do $(COMPILE) $(LOCKS)/$$name.txt requirements/$$name.in || exit 1; done
+	$(COMPILE) $(LOCKS)/bench.txt requirements/bench.in .cache/template/pyproject.toml --constraints $(LOCKS)/dev.txt
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file
 
+compare: $(BIN)/asgi-quickstart ## Measure WSGI against ASGI, and write docs/wsgi-and-asgi.md
+	$(BIN)/python -m bench.compare
+
 bench-reload: $(BIN)/asgi-quickstart ## Measure hot reload, and write docs/hot-reload.md
 	$(BIN)/python -m bench.reload
+
+BENCH := $(BIN)/asgi-quickstart $(TOOLS)/bench
+
+bench: $(BENCH) $(PEERS:%=$(TOOLS)/%) ## Measure the service beside its peers, and write docs/performance.md; ONLY=throughput for a part
+	$(BIN)/python -m bench $(ONLY)
+
+bench-quick: $(BENCH) ## The same in 3 minutes, and only printed
+	$(BIN)/python -m bench --quick $(ONLY)
+
+bench-stack: $(BIN)/asgi-quickstart ## Measure what the service's middleware costs a request
+	$(BIN)/python -m bench.stack
 
 bench-command: $(BIN)/asgi-quickstart ## Measure the command, and write docs/command.md
 	$(BIN)/python -m bench.command
 
 bench-install: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) ## Measure the managers, and write docs/dependency-management.md
 	$(BIN)/python -m bench.install
+
+bench-image: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) ## Measure the images, and write docs/deployment.md
+	$(BIN)/python -m bench.image
 
 docs: $(BIN)/asgi-quickstart ## Write the tables in docs/ that copier.yml knows
 	$(BIN)/python -m tests.tables

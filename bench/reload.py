@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -22,10 +22,21 @@ from tests.tables import DOCS, replace
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "reload.json"
 
+
+@dataclass(frozen=True)
+class Contestant:
+    """A new service with that server, and the words that start it; `{port}` is filled in."""
+
+    server: str
+    words: list[str]
+
+
 CONTESTANTS = {
-    "`make dev` (gunicorn)": ["dev"],
-    "the founding command": "gunicorn main:app -k uvicorn.workers.UvicornWorker -c uvicorn.conf.py --reload".split(),
-    "`uvicorn main:app --reload`": "uvicorn main:app --reload".split(),
+    "`make dev` (gunicorn)": Contestant("gunicorn", ["dev"]),
+    "the founding command": Contestant(
+        "gunicorn", "gunicorn main:app -k uvicorn.workers.UvicornWorker -c uvicorn.conf.py --reload".split()
+    ),
+    "`uvicorn main:app --reload`": Contestant("gunicorn", "uvicorn main:app --reload --port {port}".split()),
 }
 
 
@@ -60,14 +71,14 @@ def edit(service: Service, word: str) -> Iterator[Exception | None]:
     raise TimeoutError(f"{word} is not served after 30 s:\n{service.log[-3000:]}")
 
 
-def measure(rounds: int) -> dict[str, Figures]:
+def measure(rounds: int, contestants: Mapping[str, Contestant] = CONTESTANTS) -> dict[str, Figures]:
     """Every contestant edited `rounds` times, in turn, so that a slow moment of the machine hits all of them."""
-    figures = {name: Figures() for name in CONTESTANTS}
+    figures = {name: Figures() for name in contestants}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         services = {}
-        for index, (name, words) in enumerate(CONTESTANTS.items()):
-            service = write_service(Path(folder) / str(index))
-            words = [*words, "--port", str(service.port)] if words[0] == "uvicorn" else words
+        for index, (name, contestant) in enumerate(contestants.items()):
+            service = write_service(Path(folder) / str(index), server=contestant.server)
+            words = [word.format(port=service.port) for word in contestant.words]
             # One worker each: `make dev` has one by itself.
             services[name] = running.enter_context(service.started(*words, WEB_CONCURRENCY="1"))
         for number in range(rounds + 1):

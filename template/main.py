@@ -16,6 +16,7 @@ from app.state import State
 from serving.crash import crashed
 from serving.draining import Draining
 from serving.middleware import Serving
+from serving.notification import tell_ready
 from serving.proxies import Proxies
 from serving.settings import load
 from serving.slow_readers import SlowReaders
@@ -41,6 +42,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Open what requests share (a pool, a client) before the first one; close it after the last."""
     watchdog = Watchdog(settings.worker_timeout, on=not settings.development)
     with draining, watchdog, SlowReaders(settings.header_seconds):
+        tell_ready()
         yield State(settings=settings, draining=draining)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from . import matrix, promises
+from . import made_history, matrix, promises
 from .service import BIN, Service, clean_environment, write_service
 
 LOCKS = Path(__file__).parents[1] / ".cache" / "locks"
@@ -23,6 +23,12 @@ def service(tmp_path: Path, request: pytest.FixtureRequest) -> Service:
 def quickstart(tmp_path: Path) -> "Quickstart":
     """Runs the installed command in an empty folder, without a terminal."""
     return Quickstart(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> made_history.History:
+    """Three made releases of the command."""
+    return made_history.make(tmp_path_factory.mktemp("history"))
 
 
 class Quickstart:

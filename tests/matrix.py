@@ -26,7 +26,7 @@ def tests() -> list[str]:
 
 def table(outcomes: Mapping[str, str]) -> str:
     """The outcome of each combination in Markdown."""
-    heads = [option.name for option in options() if option.choices]
+    heads = list(combinations()[0])
     rows = [
         f"| {' | '.join(heads)} | format, lint, types, own tests | `make run` and `make dev` asked | locked, installed, drift refused |",
         "|---" * (len(heads) + 3) + "|",
@@ -34,7 +34,9 @@ def table(outcomes: Mapping[str, str]) -> str:
     for combination in combinations():
         label = "-".join(combination.values())
         cells = [outcomes[f"{test}[{label}]"] for test in (RENDERED, BOOTED)]
-        default = all(option.default == combination[option.name] for option in options()[2:])
+        default = all(
+            combination[option.name] == option.default for option in options()[2:] if option.name in combination
+        )
         cells.append(outcomes[f"{INSTALLED}[{combination['manager']}]"] if default else "")
         rows.append(f"| {' | '.join([*combination.values(), *cells])} |")
     return "\n".join(rows) + "\n"

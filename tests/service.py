@@ -17,17 +17,36 @@ import httpx2
 
 from asgi_quickstart import rendering
 from asgi_quickstart.answers import Answers
-from asgi_quickstart.options import options
+from asgi_quickstart.options import Option, Value, options
 
 T = TypeVar("T")
 BIN = Path(sys.executable).parent
 
 
+# The options that change no Python and no pyproject.toml: what checks the code need not be repeated for their choices.
+NO_CODE = {"image", "deploy"}
+
+
 def combinations() -> list[dict[str, str]]:
-    """Every combination of the options that have choices."""
-    closed = [option for option in options() if option.choices]
+    """Every combination of the options that change the code; the others keep their defaults."""
+    closed = [option for option in options() if option.choices and option.name not in NO_CODE]
     values = itertools.product(*(option.choices for option in closed))
     return [dict(zip((option.name for option in closed), chosen, strict=True)) for chosen in values]
+
+
+def every_combination() -> Iterator[dict[str, Value]]:
+    """Every combination of all options, with every set of choices where several may be made."""
+    closed = [option for option in options() if option.choices]
+    for chosen in itertools.product(*map(answers, closed)):
+        yield dict(zip((option.name for option in closed), chosen, strict=True))
+
+
+def answers(option: Option) -> list[Value]:
+    """Everything that can be answered to a question with choices."""
+    if not option.several:
+        return list(option.choices)
+    sizes = range(len(option.choices) + 1)
+    return [chosen for size in sizes for chosen in itertools.combinations(option.choices, size)]
 
 
 def clean_environment() -> dict[str, str]:
@@ -64,6 +83,7 @@ class Service:
     port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    ready: str = "/health/ready"
 
     @property
     def url(self) -> str:
@@ -83,6 +103,10 @@ class Service:
     def get(self, path: str = "/", **options: object) -> httpx2.Response:
         """Ask on a new connection."""
         return httpx2.get(self.url + path, timeout=10, **options)  # type: ignore[arg-type]
+
+    def _is_ready(self) -> bool:
+        assert self.process and self.process.poll() is None, f"ended before it was ready: {self.log[-5000:]}"
+        return self.get(self.ready).is_success
 
     def says(self, text: str) -> Callable[[], bool]:
         return lambda: text in self.get().text
@@ -104,7 +128,7 @@ class Service:
                 start_new_session=True,
             )
         try:
-            eventually(lambda: self.get("/health/ready").is_success, 30, lambda: self.log)
+            eventually(self._is_ready, 30, lambda: self.log)
             yield self
         finally:
             self.process.terminate()
@@ -115,10 +139,10 @@ class Service:
                     os.killpg(self.process.pid, signal.SIGKILL)
 
 
-def write_service(folder: Path, **given: str) -> Service:
+def write_service(folder: Path, **given: Value) -> Service:
     """A service on the shared environment, which has the dependencies of every option."""
     folder.mkdir(parents=True)
-    with rendering.rendered(Answers.complete({"name": "service"} | given)) as files:
+    with rendering.rendered(Answers.complete({"name": "service", **given})) as files:
         rendering.write(files, folder)
     (folder / ".venv").symlink_to(sys.prefix)
     return Service(folder)

@@ -12,8 +12,9 @@ def options_table() -> str:
     rows = ["| flag | question | choices | default |", "|---|---|---|---|"]
     for option in options():
         choices = "<br>".join(f"`{value}`: {label.partition(' - ')[2]}" for value, label in option.choices.items())
-        default = "from the folder's name" if option.name == "name" else f"`{option.default}`"
-        rows.append(f"| `--{option.name}` | {option.help} | {choices or 'a project name'} | {default} |")
+        default = "from the folder's name" if option.name == "name" else f"`{option.written(option.default)}`"
+        help = f"{option.help} Several with commas, or `none`" if option.several else option.help
+        rows.append(f"| `--{option.name}` | {help} | {choices or 'a project name'} | {default} |")
     return "\n".join(rows) + "\n"
 
 

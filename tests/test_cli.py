@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from asgi_quickstart.options import options
 
@@ -30,17 +31,37 @@ def test_writes_the_files_and_says_what_to_type_next(quickstart: Quickstart) -> 
     assert {"main.py", "uvicorn.conf.py", ".copier-answers.yml", "app/health.py", "serving/gunicorn.py"} <= set(files)
     assert 20 <= len(files) <= 45
     assert "cd orders\n  make lock setup\n  make dev\n" in result.stdout
-    again = "asgi-quickstart new orders --name=orders --manager=uv --server=gunicorn --telemetry=none"
+    again = "asgi-quickstart new orders --name=orders --manager=uv --server=gunicorn --telemetry=none --image=distroless --deploy=none"
     assert result.stdout.endswith(f"  {again}\n")
 
 
 def test_the_printed_command_writes_the_same_again(quickstart: Quickstart) -> None:
-    first = quickstart("new", "orders", "--no-install", "--manager", "pdm", "--server", "granian")
+    choices = ["--manager", "pdm", "--server", "granian", "--deploy", "systemd,kubernetes"]
+    first = quickstart("new", "orders", "--no-install", *choices)
     before = contents(quickstart.folder / "orders")
     command = shlex.split(first.stdout.splitlines()[-1])
     (quickstart.folder / "orders").rename(quickstart.folder / "before")
     assert quickstart(*command[1:], "--no-install").returncode == 0
     assert before == contents(quickstart.folder / "orders")
+
+
+@pytest.mark.parametrize(
+    ("flags", "recorded"),
+    [
+        ([], []),
+        (["--deploy=none"], []),
+        (["--deploy="], []),
+        (["--deploy", "systemd, compose"], ["compose", "systemd"]),
+        (["--deploy=systemd", "--deploy=compose,systemd"], ["compose", "systemd"]),
+    ],
+)
+def test_several_choices_are_given_with_commas_or_again(
+    quickstart: Quickstart, flags: list[str], recorded: list[str]
+) -> None:
+    result = quickstart("new", "orders", "--no-install", *flags)
+    assert result.returncode == 0, result.stderr
+    assert yaml.safe_load((quickstart.folder / "orders/.copier-answers.yml").read_text())["deploy"] == recorded
+    assert result.stdout.endswith(f" --deploy={','.join(recorded) or 'none'}\n")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -86,6 +107,9 @@ def test_writes_into_an_empty_folder_and_into_this_one(quickstart: Quickstart) -
 def test_refuses_an_unknown_flag_choice_and_command(quickstart: Quickstart) -> None:
     refused(quickstart("new", "orders", "--managr", "uv"), 2, "--managr", "--manager")
     refused(quickstart("new", "orders", "--manager", "poerty"), 2, "poerty", "did you mean poetry")
+    refused(quickstart("new", "orders", "--deploy", "compose,kuberntes"), 2, "kuberntes", "did you mean kubernetes")
+    refused(quickstart("new", "orders", "--deploy", "none,compose"), 2, "'none' excludes the others")
+    refused(quickstart("new", "orders", "--deploy", "compose,"), 2, "'' is not one of")
     refused(quickstart("nwe", "orders"), 2, "nwe", "new")
     refused(quickstart("new"), 2, "PATH")
     refused(quickstart("new", "orders", "--run", "--no-install"), 2, "--run", "--no-install")

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from jinja2 import Environment, meta
 
+from asgi_quickstart import locking
 from asgi_quickstart.options import TEMPLATE, document, options
 
 from .tables import DOCS, options_table, part
 
-COPIERS_OWN = {"_copier_answers"}
+COPIERS_OWN = {"_copier_answers", "_copier_conf"}
 
 
 def template_files() -> list[Path]:
@@ -36,14 +37,16 @@ def test_every_choice_has_its_record() -> None:
     by_name = {option.name: set(option.choices) for option in options()}
     assert by_name["manager"] == set(document()["managers"]["default"])
     assert by_name["server"] == set(document()["servers"]["default"])
+    assert by_name["image"] == set(document()["images"]["default"]) | {"none"}
     shapes = {frozenset(record) for record in document()["managers"]["default"].values()}
     assert len(shapes) == 1
+    assert by_name["manager"] == set(locking.LOCKS)
 
 
-def test_every_excluded_file_is_a_file_of_the_template() -> None:
+def test_everything_excluded_is_in_the_template() -> None:
     for pattern in document()["_exclude"]:
         if pattern.startswith("<%"):
-            assert (TEMPLATE / "template" / pattern.split("'")[1]).is_file(), pattern
+            assert (TEMPLATE / "template" / pattern.split("'")[1]).exists(), pattern
 
 
 def test_the_page_has_the_options_of_copier_yml() -> None:

@@ -12,7 +12,7 @@ import pexpect  # type: ignore[import-untyped]
 import pytest
 
 from asgi_quickstart.answers import Answers
-from asgi_quickstart.options import Option, options
+from asgi_quickstart.options import Option, Value, options
 from asgi_quickstart.rendering import rendered
 
 from .conftest import Quickstart
@@ -23,7 +23,7 @@ from .test_cli import contents
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
 
 NAME, LAST = options()[0], options()[-1]
-ENTER, UP, DOWN, BACKSPACE = "\r", "\x1b[A", "\x1b[B", "\x7f"
+ENTER, SPACE, UP, DOWN, BACKSPACE = "\r", " ", "\x1b[A", "\x1b[B", "\x7f"
 CTRL_C, CTRL_D, CTRL_U = "\x03", "\x04", "\x15"
 COLOURS = r"(?:\x1b\[[0-9;?]*[a-zA-Z])*"
 
@@ -81,9 +81,9 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     terminal.process.close(force=True)
 
 
-def files(**given: str) -> dict[str, bytes]:
+def files(**given: Value) -> dict[str, bytes]:
     """The files of a service called orders, with the given answers."""
-    with rendered(Answers.complete({"name": "orders"} | given)) as folder:
+    with rendered(Answers.complete({"name": "orders", **given})) as folder:
         return contents(folder)
 
 
@@ -91,11 +91,18 @@ def test_enter_at_every_question_writes_the_same_as_yes(terminal: Terminal, quic
     terminal.new()
     for option in options():
         terminal.shows(option.help)
-        terminal.shows(*([" » ", option.choices[option.default]] if option.choices else ["orders"]))
+        terminal.shows(*shown_first(option))
         terminal.press(ENTER)
     assert (0, "") == terminal.ended()
     quickstart("new", "orders", "--yes", "--no-install")
     assert contents(quickstart.folder / "orders") == contents(terminal.folder / "orders")
+
+
+def shown_first(option: Option) -> list[str]:
+    """What the pointer stands at: the default, or the first of several."""
+    if option.several:
+        return [" » ", "○ ", next(iter(option.choices.values()))]
+    return [" » ", option.choices[str(option.default)]] if option.choices else ["orders"]
 
 
 def test_questions_choices_and_their_order_are_those_of_the_options(terminal: Terminal) -> None:
@@ -115,16 +122,31 @@ def test_arrow_keys_choose(terminal: Terminal, key: str, step: int) -> None:
     terminal.new()
     for option in options():
         terminal.asks(option, key)
-    flags = " ".join(f"--{name}={value}" for name, value in chosen.items())
-    terminal.shows(f"asgi-quickstart new orders --name=orders {flags}\r\n")
+    flags = Answers.complete({"name": "orders", **chosen}).flags()
+    terminal.shows(f"asgi-quickstart new orders {' '.join(flags)}\r\n")
     assert (0, "") == terminal.ended()
     assert files(**chosen) == contents(terminal.folder / "orders")
 
 
-def beside_default(option: Option, step: int) -> str:
-    """The choice one step below the default, or above it; the list has no ends."""
+def beside_default(option: Option, step: int) -> Value:
+    """The choice one step below the default, or above it; the list has no ends. Moving alone chooses none of several."""
+    if option.several:
+        return ()
     values = list(option.choices)
-    return values[(values.index(option.default) + step) % len(values)]
+    return values[(values.index(str(option.default)) + step) % len(values)]
+
+
+def test_the_space_key_chooses_several(terminal: Terminal) -> None:
+    """The last option: the others are answered by flags."""
+    (option,) = [option for option in options() if option.several]
+    others = [flag for flag in Answers.complete({"name": "orders"}).flags() if not flag.startswith(f"--{option.name}=")]
+    first, *_, last = option.choices
+    terminal.new(*others)
+    terminal.shows("(space chooses)")
+    terminal.press(SPACE, UP, SPACE, ENTER)
+    terminal.shows(f"--{option.name}={first},{last}\r\n")
+    assert (0, "") == terminal.ended()
+    assert files(**{option.name: (first, last)}) == contents(terminal.folder / "orders")
 
 
 def test_forty_columns_are_enough(terminal: Terminal) -> None:
@@ -132,7 +154,7 @@ def test_forty_columns_are_enough(terminal: Terminal) -> None:
     for option in options():
         terminal.shows(option.help)
         if option.choices:
-            terminal.shows("(arrow keys)")
+            terminal.shows("(space chooses)" if option.several else "(arrow keys)")
         for label in option.choices.values():
             terminal.shows(label[:20])
         terminal.press(DOWN, ENTER)
@@ -150,7 +172,7 @@ def test_what_a_flag_answers_is_not_asked(terminal: Terminal, given: Option) -> 
         terminal.asks(option)
     assert (0, "") == terminal.ended()
     assert others == terminal.asked()
-    assert files(**{given.name: value}) == contents(terminal.folder / "orders")
+    assert files(**{given.name: (value,) if given.several else value}) == contents(terminal.folder / "orders")
 
 
 @pytest.mark.parametrize("arguments", [["--yes"], Answers.complete({"name": "orders"}).flags()], ids=["yes", "flags"])

@@ -6,26 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .options import options
+from .options import Value, options
 
 
 @dataclass(frozen=True)
 class Answers:
     """One value for each option."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, Value]
 
     @classmethod
-    def complete(cls, given: Mapping[str, str]) -> "Answers":
+    def complete(cls, given: Mapping[str, Value]) -> "Answers":
         """The given values, and the default of every other option."""
         return cls({option.name: given.get(option.name, option.default) for option in options()})
 
     def __getitem__(self, name: str) -> str:
-        return self.values[name]
+        """The one choice of an option."""
+        value = self.values[name]
+        assert isinstance(value, str)
+        return value
 
     def flags(self) -> list[str]:
         """The flags that give the same answers again."""
-        return [f"--{name}={value}" for name, value in self.values.items()]
+        return [f"--{option.name}={option.written(self.values[option.name])}" for option in options()]
 
 
 def name_from(path: Path) -> str:

@@ -5,16 +5,19 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from . import rendering, wizard
+from . import locking, rendering, updating, wizard
 from .answers import Answers, name_from
 from .errors import Error, UsageError
 from .managers import Manager, environment
-from .options import document, options
+from .options import NONE, Value, document, options
+
+T = TypeVar("T")
 
 
 def main() -> NoReturn:
@@ -46,6 +49,28 @@ class Nearest(click.Choice[str]):
         self.fail(f"{value!r} is not one of {', '.join(self.choices)}; did you mean {near[0]}?", param, ctx)
 
 
+class Several(Nearest):
+    """Choices with commas between them; `none` stands alone for none of them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        names = [name.strip() for name in str(value).split(",")]
+        if names in ([""], [NONE]):
+            return ()
+        if NONE in names:
+            self.fail(f"{NONE!r} excludes the others: leave it out, or them", param, ctx)
+        return tuple(super(Several, self).convert(name, param, ctx) for name in names)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join(self.choices)}],..."
+
+
+def together(ctx: click.Context, param: click.Parameter, given: tuple[tuple[str, ...], ...]) -> Value | None:
+    """What the flags of one option add up to, each choice once, in the order of the choices; None without a flag."""
+    named = {name for names in given for name in names}
+    assert isinstance(param.type, Several)
+    return tuple(name for name in param.type.choices if name in named) if given else None
+
+
 class Verbs(click.Group):
     """Commands that name the nearest valid one."""
 
@@ -61,12 +86,17 @@ def command() -> None:
     """A quick start for Python 3 ASGI services."""
 
 
-def option_flags(function: Callable[..., None]) -> Callable[..., None]:
-    """One flag for each option in `copier.yml`."""
+def option_flags(function: Callable[..., None], *, kept: bool = False) -> Callable[..., None]:
+    """One flag for each option in `copier.yml`; `kept` when a service has answers already."""
     for option in reversed(options()):
-        kind = Nearest(list(option.choices)) if option.choices else None
-        text = f"{option.help} (default: {'the name of the folder' if option.name == 'name' else option.default})"
-        function = click.option(f"--{option.name}", type=kind, help=text)(function)
+        default = "the name of the folder" if option.name == "name" else option.written(option.default)
+        default = "as it is" if kept else default
+        shape: dict[str, Any] = {"help": f"{option.help} (default: {default})"}
+        if option.several:
+            shape |= {"type": Several(list(option.choices)), "multiple": True, "callback": together}
+        elif option.choices:
+            shape |= {"type": Nearest(list(option.choices))}
+        function = click.option(f"--{option.name}", **shape)(function)
     return function
 
 
@@ -78,7 +108,7 @@ def option_flags(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--dry-run", is_flag=True, help="Print the files that would be written, and write none.")
 @click.option("--no-install", is_flag=True, help="Write the files only: lock and install nothing.")
 @click.option("--run", is_flag=True, help="Serve the new service in development mode afterwards.")
-def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run: bool, **flags: str | None) -> None:
+def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run: bool, **flags: Value | None) -> None:
     """Write a service into PATH, lock its dependencies and install them."""
     if run and no_install:
         raise UsageError("--run needs what --no-install leaves out: give one of them")
@@ -100,7 +130,7 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
         serve(path, answers)
 
 
-def choose(path: Path, flags: dict[str, str], *, yes: bool) -> Answers:
+def choose(path: Path, flags: dict[str, Value], *, yes: bool) -> Answers:
     """The answers: from flags, else from the wizard on a terminal, else the defaults."""
     name = name_from(path)
     if not yes and sys.stdin.isatty() and sys.stdout.isatty():
@@ -112,14 +142,19 @@ def choose(path: Path, flags: dict[str, str], *, yes: bool) -> Answers:
 
 def install(manager: Manager, path: Path) -> None:
     """Lock and install with the manager, showing that it is at work."""
+    for verb, words in (("Locking", manager.lock), ("Installing", manager.install)):
+        shown(f"{verb} with {manager.name}", partial(manager.run, words, path))
+
+
+def shown(title: str, work: Callable[[Callable[[str], None]], T]) -> T:
+    """Do what takes a while, showing the last line that it says."""
     from rich.console import Console
     from rich.markup import escape
 
     console = Console()
-    for verb, words in (("Locking", manager.lock), ("Installing", manager.install)):
-        with console.status(f"{verb} with {manager.name}") as status:
-            click.echo(f"{verb} with {manager.name}")
-            manager.run(words, path, lambda line: status.update(escape(line[: console.width - 4])))
+    with console.status(title) as status:
+        click.echo(title)
+        return work(lambda line: status.update(escape(line[: console.width - 4])))
 
 
 def serve(path: Path, answers: Answers) -> NoReturn:
@@ -128,3 +163,37 @@ def serve(path: Path, answers: Answers) -> NoReturn:
     os.chdir(path)
     program = Path(".venv/bin", words[0])
     os.execve(program, [str(program), *words[1:]], environment() | {"ENVIRONMENT": "development"})
+
+
+@command.command()
+@click.argument("path", type=click.Path(path_type=Path), default=".")
+@partial(option_flags, kept=True)
+@click.option("--dry-run", is_flag=True, help="Print the diff that it would make, and write nothing.")
+@click.option("--no-install", is_flag=True, help="Write the files only: lock and install nothing.")
+def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -> None:
+    """Bring the service in PATH to this command's template, or to other choices; your edits stay."""
+    with updating.planned(path, {name: value for name, value in flags.items() if value is not None}) as plan:
+        if dry_run:
+            sys.stdout.buffer.write(plan.diff())
+            return
+        if not plan.merge.changes():
+            click.echo(f"{path} is as this command's template has it: nothing to do")
+            return
+        old, new = plan.managers
+        locks = plan.locks and plan.lockable and not no_install
+        if locks and not new.installed:
+            raise Error(f"{new.name} is not installed, nothing was changed: `{new.obtain}`, or give --no-install")
+        versions = locking.versions(old, path)
+        updating.write(plan)
+        click.echo("\n".join(updating.report(plan)))
+        click.echo(f"\nTo go back:\n  {updating.way_back(plan, installed=locks)}\n")
+        if locks:
+            work = partial(updating.lock_and_install, plan, versions)
+            for name, (was, now) in shown(f"Locking and installing with {new.name}", work).items():
+                click.echo(f"  moved     {name} {was} -> {now}")
+        steps = updating.next_steps(plan, installed=locks)
+        click.echo("\nNext:\n" + "".join(f"  {step}\n" for step in steps))
+        if plan.merge.conflicts:
+            raise Error(
+                f"conflicts are marked in {', '.join(sorted(plan.merge.conflicts))}: settle them, then `git add`"
+            )

@@ -2,6 +2,7 @@
 
 Error (exit status 1)
 `- UsageError (exit status 2)
+   `- Refusal
 """
 
 
@@ -15,3 +16,11 @@ class UsageError(Error):
     """The command was asked for something it cannot do."""
 
     exit_status = 2
+
+
+class Refusal(UsageError):
+    """A validator in `copier.yml` has something against the answer to an option."""
+
+    def __init__(self, message: str, option: str) -> None:
+        super().__init__(message)
+        self.option = option

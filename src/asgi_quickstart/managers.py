@@ -23,19 +23,27 @@ class Manager:
     obtain: str
     lock: str
     install: str
+    writes: tuple[str, ...]
+    leaves: tuple[str, ...]
 
     @classmethod
     def named(cls, name: str) -> "Manager":
         """The record of a manager."""
         record = document()["managers"]["default"][name]
-        return cls(name, *(record[key] for key in ("program", "obtain", "lock", "install")))
+        words = {key: record[key] for key in ("program", "obtain", "lock", "install")}
+        return cls(name, **words, writes=tuple(record["writes"]), leaves=tuple(record["leaves"]))
+
+    @property
+    def installed(self) -> bool:
+        """Whether its program is there."""
+        return bool(shutil.which(self.program, path=environment()["PATH"]))
 
     def run(self, command: str, folder: Path, on_line: Callable[[str], None]) -> None:
         """Run one of this manager's commands in a folder, each line of its output given to `on_line`.
 
         Raises Error with the output when the command fails, or when the manager is not installed.
         """
-        if not shutil.which(self.program, path=environment()["PATH"]):
+        if not self.installed:
             raise Error(
                 f"{self.name} is not installed; the files stay in {folder}: `{self.obtain}`, then `make lock setup` there"
             )

@@ -10,6 +10,10 @@ from typing import Any
 import yaml
 
 TEMPLATE = Path(str(files("asgi_quickstart"))) / "_template"
+NONE = "none"  # how it is said that of several choices none is wanted
+
+
+Value = str | tuple[str, ...]  # a tuple for an option of which several may be chosen
 
 
 @dataclass(frozen=True)
@@ -18,28 +22,36 @@ class Option:
 
     name: str
     help: str
-    default: str
+    default: Value
     choices: Mapping[str, str] = field(default_factory=dict)
+    several: bool = False
+    refusable: bool = False  # copier's validator may have something against an answer
+
+    def written(self, value: Value) -> str:
+        """A value as its flag has it."""
+        return value if isinstance(value, str) else ",".join(value) or NONE
 
 
 @cache
-def document() -> dict[str, Any]:
+def document(template: Path = TEMPLATE) -> dict[str, Any]:
     """`copier.yml` as it is."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loaded: dict[str, Any] = yaml.load((TEMPLATE / "copier.yml").read_text("utf-8"), loader)
+    loaded: dict[str, Any] = yaml.load((template / "copier.yml").read_text("utf-8"), loader)
     return loaded
 
 
 @cache
-def options() -> tuple[Option, ...]:
+def options(template: Path = TEMPLATE) -> tuple[Option, ...]:
     """Every option a user is asked, in the order of the questions."""
     return tuple(
         Option(
             name=name,
             help=question["help"],
-            default=question["default"],
+            default=tuple(default) if isinstance(default := question["default"], list) else default,
             choices={value: label for label, value in question.get("choices", {}).items()},
+            several=question.get("multiselect", False),
+            refusable="validator" in question,
         )
-        for name, question in document().items()
+        for name, question in document(template).items()
         if not name.startswith("_") and question.get("when", True)
     )

@@ -7,22 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import history
 from .answers import Answers
-from .errors import Error, UsageError
+from .errors import Error, Refusal, UsageError
 from .options import TEMPLATE
 
 
 @contextmanager
-def rendered(answers: Answers) -> Iterator[Path]:
-    """A temporary folder with the service's files."""
+def rendered(answers: Answers, template: Path = TEMPLATE, version: str = "") -> Iterator[Path]:
+    """A temporary folder with the service's files; `version` is that of the template, this command's by default."""
     import copier  # slow to import: only when something is rendered
     from copier.errors import CopierError
 
+    # Lists, because copier writes them down, and YAML has no tuples.
+    data = {name: list(value) if isinstance(value, tuple) else value for name, value in answers.values.items()}
+    data["version"] = version or history.current()
     with tempfile.TemporaryDirectory(prefix="asgi-quickstart-") as folder:
         try:
-            copier.run_copy(str(TEMPLATE), folder, data=dict(answers.values), defaults=True, quiet=True, overwrite=True)
+            copier.run_copy(str(template), folder, data=data, defaults=True, quiet=True, overwrite=True)
         except (CopierError, ValueError) as error:
-            raise UsageError(re.sub(r"^Validation error for question '\w+': ", "", str(error))) from error
+            if refused := re.match(r"Validation error for question '(\w+)': (.*)", str(error), re.S):
+                raise Refusal(refused[2], refused[1]) from error
+            raise UsageError(str(error)) from error
         yield Path(folder)
 
 

@@ -1,17 +1,13 @@
 """The questions, asked on a terminal."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import click
 
 from .answers import Answers
 from .errors import UsageError
-from .options import Option, options
+from .options import Option, Value, options
 from .rendering import rendered
-
-if TYPE_CHECKING:
-    import questionary
 
 # The terminal's own colours, which can be read on dark and on light.
 STYLE = {
@@ -24,42 +20,53 @@ STYLE = {
 }
 
 
-def ask(given: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+def ask(given: Mapping[str, Value], defaults: Mapping[str, Value]) -> dict[str, Value]:
     """Ask for each option that is not given; Ctrl-C and Ctrl-D raise click.Abort."""
-    return dict(given) | {
-        option.name: _ask(option, defaults.get(option.name, option.default))
-        for option in options()
-        if option.name not in given
-    }
+    answers = dict(given)
+    for option in options():
+        if option.name not in given:
+            answers[option.name] = _ask(option, defaults.get(option.name, option.default), answers)
+    return answers
 
 
-def _ask(option: Option, default: str) -> str:
-    """One answer; a text that is refused is shown again, to be mended."""
+def _ask(option: Option, default: Value, answers: Mapping[str, Value]) -> Value:
+    """One answer; one that is refused is shown again, to be mended."""
     import questionary  # slow to import: only when something is asked
 
-    style = questionary.Style.from_dict(STYLE)
-    if option.choices:
-        choices = [questionary.Choice(label, value) for value, label in option.choices.items()]
-        return _answer(questionary.select(option.help, choices, default, style=style, instruction="(arrow keys)"))
-    text = _answer(questionary.text(option.help, default, style=style))
-    while refusal := _refusal(option, text):
+    answer = _answer(option, default)
+    while option.refusable and (refusal := _refusal({**answers, option.name: answer})):
         questionary.print(f"  {refusal}", style="fg:ansired")
-        text = _answer(questionary.text(option.help, text, style=style))
-    return text
-
-
-def _answer(question: "questionary.Question") -> str:
-    try:
-        answer: str = question.unsafe_ask()
-    except (EOFError, KeyboardInterrupt):
-        raise click.Abort from None
+        answer = _answer(option, answer)
     return answer
 
 
-def _refusal(option: Option, text: str) -> str:
-    """What copier's validator says against a text; empty if it accepts it."""
+def _answer(option: Option, default: Value) -> Value:
+    import questionary
+
+    style = questionary.Style.from_dict(STYLE)
+    choices = [
+        questionary.Choice(label, value, checked=option.several and value in default)
+        for value, label in option.choices.items()
+    ]
     try:
-        with rendered(Answers.complete({option.name: text})):
+        if option.several:
+            hint = "(space chooses)"
+            return tuple(questionary.checkbox(option.help, choices, style=style, instruction=hint).unsafe_ask())
+        if choices:
+            return str(
+                questionary.select(
+                    option.help, choices, str(default), style=style, instruction="(arrow keys)"
+                ).unsafe_ask()
+            )
+        return str(questionary.text(option.help, str(default), style=style).unsafe_ask())
+    except (EOFError, KeyboardInterrupt):
+        raise click.Abort from None
+
+
+def _refusal(answers: Mapping[str, Value]) -> str:
+    """What copier's validators say against the answers; empty if they accept them."""
+    try:
+        with rendered(Answers.complete(answers)):
             return ""
     except UsageError as error:
         return str(error)

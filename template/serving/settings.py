@@ -1,12 +1,13 @@
-"""The settings of serving: from the environment, else from `.env`, else these defaults."""
+"""The settings of serving: from the environment, else from `.env`, else from a secret's file, else these defaults."""
 
+import os
 import sys
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from .processors import processors
 
@@ -17,10 +18,16 @@ Names = Annotated[
 ]
 
 
+# Secrets, each in a file named after its setting: where systemd puts them, and where containers have them.
+SECRETS = [folder for folder in (os.getenv("CREDENTIALS_DIRECTORY", ""), "/run/secrets") if os.path.isdir(folder)]
+
+
 class ServingSettings(BaseSettings):
     """How the service listens, stops, logs, and what it refuses."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", secrets_dir=SECRETS, env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     environment: Literal["production", "development"] = "production"
     host: str = Field(default_factory=lambda data: "127.0.0.1" if _development(data) else "0.0.0.0")
@@ -78,6 +85,9 @@ def load(settings: type[Settings]) -> Settings:
     """Read the settings; a wrong value ends the process with CANNOT_START and a line that names it."""
     try:
         return settings()
+    except SettingsError as error:  # a file that cannot be read
+        print(f"{error}: {error.__cause__}", file=sys.stderr)
+        raise SystemExit(CANNOT_START) from None
     except ValidationError as error:
         for wrong in error.errors():
             if wrong["type"] == "default_factory_not_called":  # only because of another that is wrong

@@ -3,14 +3,18 @@
 import tomllib
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).parent.parent
 
 
-def requirement(name: str, wanted: str | dict[str, str | list[str]]) -> str:
+def requirement(name: str, wanted: str | dict[str, str | list[str]]) -> Requirement:
     """A line of the Pipfile, as pyproject.toml has it."""
-    if isinstance(wanted, str):
-        return name + wanted.removeprefix("*")
-    return f"{name}[{','.join(wanted.get('extras', []))}]{wanted['version']}"
+    line = {"version": wanted} if isinstance(wanted, str) else wanted
+    version = str(line.get("version", "")).removeprefix("*")
+    source = f" @ {line['file']}" if "file" in line else version
+    marker = f" ; {line['markers']}" if "markers" in line else ""
+    return Requirement(f"{name}[{','.join(line.get('extras', []))}]{source}{marker}")
 
 
 def test_pipfile_and_pyproject_ask_for_the_same() -> None:
@@ -20,4 +24,4 @@ def test_pipfile_and_pyproject_ask_for_the_same() -> None:
         ("packages", project["project"]["dependencies"]),
         ("dev-packages", project["dependency-groups"]["dev"]),
     ):
-        assert sorted(asked) == sorted(requirement(*line) for line in pipfile[section].items()), section
+        assert set(map(Requirement, asked)) == {requirement(*line) for line in pipfile[section].items()}, section

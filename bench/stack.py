@@ -1,0 +1,150 @@
+"""What the middleware of the service costs a request, in this process: no socket, no server, no other process.
+
+Run as `python -m bench.stack [--quick]`; it prints microseconds a request: bare, with all of the stack, and
+with each of its middlewares alone.
+"""
+
+import contextlib
+import json
+import logging.config
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import uvloop
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message
+
+from tests.service import write_service
+
+from .contest import SETTINGS
+
+BATCH = 500  # requests a turn: short, so that a disturbance spoils few turns
+HEADERS = [(b"host", b"127.0.0.1:8000"), (b"user-agent", b"bench"), (b"accept", b"*/*")]
+LOAN = json.dumps({"amount": "12000.00", "rate": "4.5", "months": 1}).encode()
+REQUESTS = {"GET /": ("GET", "/", b""), "POST /loans/quote": ("POST", "/loans/quote", LOAN)}
+
+
+@contextlib.contextmanager
+def service() -> Iterator[FastAPI]:
+    """The application of a new service with the default choices, all on, its logs written to /dev/null."""
+    before = Path.cwd(), list(sys.path)
+    os.environ |= SETTINGS  # before the settings are read
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
+        os.chdir(write_service(Path(folder, "service")).folder)
+        sys.path.insert(0, str(Path.cwd()))
+        import main  # type: ignore[import-not-found]
+        from serving import logs  # type: ignore[import-not-found]
+
+        logging.config.dictConfig(logs.config(development=False, level="INFO"))
+        try:
+            yield main.app
+        finally:
+            os.chdir(before[0])
+            sys.path[:] = before[1]
+
+
+def stacks(app: FastAPI) -> dict[str, ASGIApp]:
+    """The application bare, with all its middleware, and with each of them alone."""
+    every = app.user_middleware
+    chosen = {"bare": [], "all": every} | {str(getattr(one.cls, "__name__", one.cls)): [one] for one in every}
+    built = {}
+    for name, app.user_middleware in chosen.items():
+        built[name] = app.build_middleware_stack()
+    app.user_middleware = every
+    return built
+
+
+async def batch(
+    application: ASGIApp, app: FastAPI, state: dict[str, Any], method: str, path: str, body: bytes
+) -> float:
+    """Microseconds of a request, on average over BATCH of them."""
+    typed = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))] if body else []
+    status = 0
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    scopes = [
+        {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": HEADERS + typed,
+            "client": ("127.0.0.1", 50000),
+            "server": ("127.0.0.1", 8000),
+            "state": dict(state),
+            "app": app,
+        }
+        for _ in range(BATCH)
+    ]
+    begin = process_time()  # of this process: what else the machine does meanwhile counts less
+    for scope in scopes:
+        await application(scope, receive, send)
+        assert status == 200, status
+    return (process_time() - begin) / BATCH * 1e6
+
+
+async def measure(rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+    """By request and stack: the least and the median of `rounds` batches, which take turns."""
+    with service() as app:
+        built = stacks(app)
+        turns: dict[str, dict[str, list[float]]] = {request: {name: [] for name in built} for request in REQUESTS}
+        async with app.router.lifespan_context(app) as state:
+            for number in range(rounds + 1):
+                for request, parameters in REQUESTS.items():
+                    for name, application in built.items():
+                        taken = await batch(application, app, dict(state or {}), *parameters)
+                        if number:  # the first one fills caches
+                            turns[request][name].append(taken)
+    return {
+        request: {name: {"min": min(taken), "median": statistics.median(taken)} for name, taken in rows.items()}
+        for request, rows in turns.items()
+    }
+
+
+def section(quick: bool) -> dict[str, Any]:
+    """The section `stack` of the results."""
+    rounds = 3 if quick else 40
+    figures = uvloop.run(measure(rounds))
+    rows = [
+        {"request": request, "middleware": name, "min_us": round(row["min"], 1), "median_us": round(row["median"], 1)}
+        for request, stacks in figures.items()
+        for name, row in stacks.items()
+    ]
+    return {"rounds": rounds, "batch": BATCH, "rows": rows}
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The results in Markdown, with what each stack adds to the bare application."""
+    lines = [
+        "| request | middleware | least | median | adds (least) | adds (median) |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    bare: dict[str, Any] = {}
+    for row in figures["rows"]:
+        bare = row if row["middleware"] == "bare" else bare
+        added = " | ".join("" if row is bare else f"{row[key] - bare[key]:.1f}" for key in ("min_us", "median_us"))
+        lines.append(
+            f"| {row['request']} | {row['middleware']} | {row['min_us']:.1f} | {row['median_us']:.1f} | {added} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(section("--quick" in sys.argv[1:])), end="")

@@ -1,0 +1,35 @@
+"""git, without the user's configuration getting in the way."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from .errors import Error
+
+# Temporary repositories of ours: no hooks, no signatures, no other line endings, whatever the user has configured.
+NEUTRAL = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "asgi-quickstart",
+    "GIT_AUTHOR_EMAIL": "",
+    "GIT_COMMITTER_NAME": "asgi-quickstart",
+    "GIT_COMMITTER_EMAIL": "",
+}
+
+
+def run(*words: str, folder: Path, given: bytes = b"", neutral: bool = True, fine: tuple[int, ...] = (0,)) -> bytes:
+    """What git prints when it is asked in a folder; raises Error with what it said when it fails."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environment |= NEUTRAL if neutral else {}
+    try:
+        result = subprocess.run(["git", *words], cwd=folder, env=environment, input=given, capture_output=True)
+    except FileNotFoundError:
+        raise Error("git is not installed, and an update needs it") from None
+    if result.returncode not in fine:
+        raise Error(f"git {words[0]} failed in {folder}: {' '.join(result.stderr.decode(errors='replace').split())}")
+    return result.stdout
+
+
+def names(printed: bytes) -> list[str]:
+    """The names in what git prints with -z."""
+    return [os.fsdecode(name) for name in printed.split(b"\0") if name]

@@ -1,0 +1,150 @@
+"""The three-way merge of a service: git's own, in a repository beside it, so that nothing is touched before it is known.
+
+`base` is what the old template wrote, `theirs` what the new one writes, both with the answers that belong to them. All
+files of the service that neither of them has are left out: they are the owner's alone.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import git
+from .errors import Error
+from .recorded import FILE
+from .rendering import names
+
+# What git merges with: a rename is followed file by file; the labels of its conflicts are the two branches.
+MERGE = ("-c", "merge.conflictStyle=merge", "-c", "merge.renames=true", "-c", "merge.directoryRenames=false")
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A merge that is done, in a repository of its own."""
+
+    folder: Path
+    conflicts: frozenset[str]  # markers are in the file
+    kept: frozenset[str]  # the owner has edited it, and the template no longer has it
+    left_out: frozenset[str]  # new under this name, and the owner had deleted it under its old one
+    stages: bytes  # git's index of the conflicts
+
+    def diff(self, *words: str) -> bytes:
+        """What it changes in the service, as git prints it."""
+        git.run("add", "--all", "--force", folder=self.folder)
+        return git.run("diff", "--cached", "--no-renames", *words, "HEAD", folder=self.folder)
+
+    def changes(self) -> dict[str, str]:
+        """git's letter (A, D, M, T) for each file that it changes."""
+        fields = git.names(self.diff("--name-status", "-z"))
+        return dict(zip(fields[1::2], fields[::2], strict=True))
+
+    def before(self, name: str) -> str:
+        """A file as the service has it; empty if it has none."""
+        there = name in git.names(git.run("ls-tree", "-z", "--name-only", "HEAD", "--", name, folder=self.folder))
+        return git.run("show", f"HEAD:{name}", folder=self.folder).decode() if there else ""
+
+    def after(self, name: str) -> str:
+        """A file as the merge has it; empty if it has none."""
+        path = self.folder / name
+        return path.read_text("utf-8") if path.is_file() else ""
+
+
+@contextmanager
+def merged(base: Path, ours: Path, theirs: Path, unwanted: Iterable[str]) -> Iterator[Merge]:
+    """What comes of the service `ours`, without the files `unwanted`; the service itself is only read."""
+    owned = set(git.names(git.run("ls-files", "-z", folder=ours, neutral=False)))
+    was, comes = (set(map(str, names(folder))) for folder in (base, theirs))
+    check(ours, was | comes, owned)
+    with tempfile.TemporaryDirectory(prefix="asgi-quickstart-") as work:
+        folder = Path(work)
+        git.run("init", "--quiet", folder=folder)
+        deleted = was - owned
+        left_out = renamed(folder, base, theirs, deleted) - owned
+        commit(folder, "base", base, was - deleted)
+        commit(folder, "template", theirs, comes - deleted - left_out, after="base")
+        commit(folder, "yours", ours, owned & (was | comes | set(unwanted)), after="base")
+        git.run(*MERGE, "merge", "--quiet", "--no-commit", "template", folder=folder, fine=(0, 1))
+        git.run("checkout", "--quiet", "template", "--", FILE, folder=folder)  # nobody's but the command's
+        unmerged = set(git.names(git.run("diff", "--name-only", "--diff-filter=U", "-z", folder=folder)))
+        kept = unmerged - comes
+        stages = git.run("ls-files", "--unmerged", "-z", "--", *(unmerged & comes), folder=folder) if unmerged else b""
+        for name in unwanted:
+            (folder / name).unlink(missing_ok=True)
+        yield Merge(folder, frozenset(unmerged - kept), frozenset(kept), frozenset(left_out), stages)
+
+
+def check(ours: Path, template: set[str], owned: set[str]) -> None:
+    """Refuse what could not be undone: files of the template that git does not know, or things in their way."""
+    for name in sorted(template - owned):
+        place = ours / name
+        if place.is_file() or place.is_symlink():
+            raise Error(f"{name} is ignored by git, so an update of it could not be undone: `git add --force {name}`")
+        for way in (place, *place.parents):
+            if way == ours:
+                break
+            if way.is_symlink() or way.exists() and way.is_dir() == (way == place):
+                raise Error(
+                    f"{way.relative_to(ours)} is in the way: the template has a {'file' if way == place else 'folder'} "
+                    "there"
+                )
+
+
+def renamed(folder: Path, base: Path, theirs: Path, deleted: set[str]) -> set[str]:
+    """What files of the base that the owner deleted are called in the new template."""
+    commit(folder, "before", base, map(str, names(base)))
+    commit(folder, "after", theirs, map(str, names(theirs)))
+    pairs = git.run("diff", "--name-status", "--diff-filter=R", "-M", "-z", "before", "after", folder=folder)
+    fields = git.names(pairs)
+    return {new for old, new in zip(fields[1::3], fields[2::3], strict=True) if old in deleted}
+
+
+def commit(folder: Path, branch: str, source: Path, chosen: Iterable[str], after: str = "") -> None:
+    """A branch with the chosen files of a folder, and no others."""
+    git.run("checkout", "--quiet", *(["-b", branch, after] if after else ["--orphan", branch]), folder=folder)
+    git.run("rm", "-r", "--quiet", "--force", "--ignore-unmatch", ".", folder=folder)
+    for name in chosen:
+        if (source / name).is_symlink() or (source / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / name, folder / name, follow_symlinks=False)
+    git.run("add", "--all", "--force", folder=folder)
+    git.run("commit", "--quiet", "--allow-empty", "--no-verify", "--message", branch, folder=folder)
+
+
+def apply(merge: Merge, service: Path) -> None:
+    """Write what the merge changes into the service and into git's index, conflicts as git has them."""
+    changes = merge.changes()
+    for name, letter in changes.items():
+        path = service / name
+        if letter == "D":
+            path.unlink(missing_ok=True)
+            for parent in path.parents:
+                if parent == service or not parent.is_dir() or os.listdir(parent):
+                    break
+                parent.rmdir()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(merge.folder / name, path, follow_symlinks=False)
+    stage(service, changes, force=True)
+    if merge.stages:
+        prefix = git.run("rev-parse", "--show-prefix", folder=service, neutral=False).strip(b"\n")
+        known = {}  # by name, what git is to forget before it hears of the three versions
+        lines = []
+        for described, path_ in (line.split(b"\t") for line in merge.stages.rstrip(b"\0").split(b"\0")):
+            digest = described.split()[1].decode()
+            content = git.run("cat-file", "blob", digest, folder=merge.folder)
+            git.run("hash-object", "-w", "--stdin", folder=service, given=content, neutral=False)
+            known[path_] = b"0 " + b"0" * len(digest) + b"\t" + prefix + path_
+            lines.append(described + b"\t" + prefix + path_)
+        lines = [*known.values(), *lines]
+        git.run("update-index", "-z", "--index-info", folder=service, given=b"\0".join(lines) + b"\0", neutral=False)
+
+
+def stage(service: Path, chosen: Iterable[str], *, force: bool = False) -> None:
+    """Tell git's index of files, so that it can restore what was there before."""
+    listed = b"".join(os.fsencode(name) + b"\0" for name in chosen)
+    words = ["add", "--all", *(["--force"] if force else []), "--pathspec-from-file=-", "--pathspec-file-nul"]
+    if listed:
+        git.run("--literal-pathspecs", *words, folder=service, given=listed, neutral=False)

@@ -1,0 +1,195 @@
+"""`asgi-quickstart update`: one merge, from what a service records to what is wanted of it."""
+
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from . import git, history, locking, merging, pipfile
+from .answers import Answers
+from .errors import Error, Refusal, UsageError
+from .managers import Manager
+from .merging import Merge, merged
+from .options import TEMPLATE, Value
+from .recorded import Recorded, read, wrong
+from .rendering import rendered
+
+
+@dataclass(frozen=True)
+class Update:
+    """What is to become of a service."""
+
+    path: Path
+    recorded: Recorded
+    before: Answers
+    after: Answers
+    merge: Merge
+
+    @property
+    def managers(self) -> tuple[Manager, Manager]:
+        """The old one, and the new one."""
+        return Manager.named(self.before["manager"]), Manager.named(self.after["manager"])
+
+    @property
+    def switched(self) -> bool:
+        """Whether another manager takes over."""
+        return self.before["manager"] != self.after["manager"]
+
+    @property
+    def lockable(self) -> bool:
+        """Whether what the lock is made from can be read: no conflict is in it."""
+        return not {"pyproject.toml", "Pipfile"} & self.merge.conflicts
+
+    def diff(self) -> bytes:
+        """What it changes, as git prints it in the repository that the service is in."""
+        prefix = git.run("rev-parse", "--show-prefix", folder=self.path, neutral=False).decode().rstrip("\n")
+        return self.merge.diff("--binary", f"--src-prefix=a/{prefix}", f"--dst-prefix=b/{prefix}")
+
+    @cached_property
+    def locks(self) -> bool:
+        """Whether the lock has to be made anew."""
+        if self.switched or not self.lockable or "Pipfile" in self.merge.changes():
+            return True
+        one, other = (
+            locking.inputs(text("pyproject.toml"), self.managers[1]) for text in (self.merge.before, self.merge.after)
+        )
+        return bool(one != other)
+
+
+@contextmanager
+def planned(path: Path, flags: Mapping[str, Value]) -> Iterator[Update]:
+    """The update of the service in a folder, of which only git knows yet; raises Error when it cannot be."""
+    check(path)
+    recorded = read(path)
+    with ExitStack() as stack:
+        old = stack.enter_context(history.template(recorded.commit, recorded.source))
+        before, after = recorded.answers(old), recorded.answers(TEMPLATE, flags)
+        leaving = Manager.named(before["manager"]) if before["manager"] != after["manager"] else None
+        try:
+            base = stack.enter_context(rendered(before, old))
+        except Refusal as refusal:
+            raise wrong(refusal.option, str(refusal)) from refusal
+        theirs = stack.enter_context(rendered(after))
+        merge = stack.enter_context(merged(base, path, theirs, leaving.writes if leaving else ()))
+        update = Update(path, recorded, before, after, merge)
+        if leaving and update.lockable:
+            try:
+                move_pipfile(update)
+            except ValueError as error:
+                raise Error(f"pyproject.toml or Pipfile cannot be read: {error}") from error
+        yield update
+
+
+def check(path: Path) -> None:
+    """Refuse a folder whose files git could not bring back."""
+    if not path.is_dir():
+        raise UsageError(f"{path} is no folder: name the one with the service")
+    printed = git.run("rev-parse", "--is-inside-work-tree", folder=path, neutral=False, fine=(0, 128))
+    if printed.strip() != b"true":
+        raise Error(f"{path} is no git work tree, so an update could not be undone: `git init`, and commit the service")
+    if git.run("status", "--porcelain", "--", ".", folder=path, neutral=False):
+        raise Error(
+            f"{path} has changes that are not committed, so an update could not be undone: commit or stash them"
+        )
+
+
+def move_pipfile(update: Update) -> None:
+    """Bring the owner's requirements along to a Pipfile, or from one."""
+    folder, project = update.merge.folder, update.merge.after("pyproject.toml")
+    file = folder / "Pipfile"
+    if update.after["manager"] == "pipenv" and file.exists():
+        file.write_text(pipfile.following(file.read_text("utf-8"), project), "utf-8")
+    elif (
+        update.before["manager"] == "pipenv"
+        and file.exists()
+        and not pipfile.missing(update.merge.after("Pipfile"), project)
+    ):
+        file.unlink()  # whatever the owner has edited there is in pyproject.toml
+
+
+def write(update: Update) -> None:
+    """Write the files."""
+    merging.apply(update.merge, update.path)
+    if update.switched:
+        for name in update.managers[0].leaves:
+            (update.path / name).unlink(missing_ok=True)
+
+
+def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) -> dict[str, tuple[str, str]]:
+    """Lock with the versions to be kept, and install; returns the versions that moved."""
+    manager = update.managers[1]
+    with environment_of(update.path) if update.switched else nullcontext():
+        locking.lock(manager, update.path, kept, say)
+        manager.run(manager.install, update.path, say)
+    written = [name for name in manager.writes if (update.path / name).exists()]
+    ignored = (
+        git.run("check-ignore", "--", *written, folder=update.path, neutral=False, fine=(0, 1, 128)).decode().split()
+    )
+    merging.stage(update.path, [name for name in written if name not in ignored])
+    now = locking.versions(manager, update.path)
+    return {name: (kept[name], now[name]) for name in now if kept.get(name, now[name]) != now[name]}
+
+
+@contextmanager
+def environment_of(path: Path) -> Iterator[None]:
+    """Have `.venv` made anew by another manager; the old one goes when that has worked, and comes back when it has not."""
+    place, aside = path / ".venv", path / ".venv.before"
+    if place.is_symlink() or not (place / "pyvenv.cfg").is_file():
+        yield
+        return
+    place.rename(aside)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        aside.rename(place)
+        raise
+    shutil.rmtree(aside)
+
+
+def way_back(update: Update, *, installed: bool) -> str:
+    """The command that undoes it."""
+    path = shlex.quote(str(update.path))
+    steps = [f"git -C {path} restore --staged --worktree ."]
+    if installed and update.switched:
+        steps.append(f"rm -r {path}/.venv")
+    return " && ".join([*steps, f"make -C {path} setup"] if installed else steps)
+
+
+def next_steps(update: Update, *, installed: bool) -> list[str]:
+    """What to type now."""
+    steps = [f"cd {shlex.quote(str(update.path))}"] if update.path != Path() else []
+    steps += ["git diff --staged", *(f"git add {shlex.quote(name)}" for name in sorted(update.merge.conflicts))]
+    if update.locks and not installed:
+        steps += ["rm -r .venv"] if update.switched and (update.path / ".venv").exists() else []
+        steps.append("make lock setup")
+    return [*steps, "make test"]
+
+
+def report(update: Update) -> Iterator[str]:
+    """What changes, a line each."""
+    chosen = ", ".join(
+        f"{name} {_written(old)} -> {_written(new)}"
+        for name, new in update.after.values.items()
+        if (old := update.before.values.get(name, new)) != new
+    )
+    was = update.recorded.commit if "+" in update.recorded.commit else update.recorded.commit[:12]
+    yield f"{update.path}: {was} -> {history.current()}{f'; {chosen}' if chosen else ''}"
+    words = {"A": "new", "D": "removed"}
+    for name, letter in update.merge.changes().items():
+        if name not in update.merge.conflicts:
+            yield f"  {words.get(letter, 'changed'):8}  {name}"
+    for name in sorted(update.merge.kept):
+        if (update.merge.folder / name).exists():
+            yield f"  kept      {name}: you have edited it, and the template no longer has it"
+    for name in sorted(update.merge.left_out):
+        yield f"  left out  {name}: you deleted it under its former name"
+    for name in sorted(update.merge.conflicts):
+        yield f"  conflict  {name}"
+
+
+def _written(value: Value) -> str:
+    return value if isinstance(value, str) else ",".join(value) or "none"

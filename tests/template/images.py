@@ -1,0 +1,127 @@
+"""Images of generated services, built by the service's own `make image`, each once a run."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+
+import pytest
+from pip._internal.models.index import PyPI
+
+from asgi_quickstart import rendering
+from asgi_quickstart.answers import Answers
+from asgi_quickstart.options import document
+
+from .. import containers
+from ..service import Service
+from . import probes
+from .test_install import TOOLS, as_of, user_environment
+
+BASES: list[str] = list(document()["images"]["default"])
+MANAGERS: Mapping[str, dict[str, str]] = document()["managers"]["default"]
+OURS = "quickstart-test"  # every image of the tests is called that
+PLANTED = {
+    ".env": "PASSWORD=planted-secret",
+    "app/.env.production": "PASSWORD=planted-secret",
+    "app/server.key": "planted-secret",
+    "credentials.json": '{"password": "planted-secret"}',
+    ".git/config": "planted-secret",
+    ".netrc": "planted-secret",
+}
+
+
+def write(folder: Path, manager: str, **choices: str) -> Service:
+    """A service with endpoints of the tests and with secrets lying about, locked by its manager but not installed."""
+    if manager not in ("uv", "pip") and not (TOOLS / manager).exists():
+        pytest.skip(f"{manager} is not set up: `make {TOOLS}/{manager}`")
+    folder.mkdir(parents=True)
+    with rendering.rendered(Answers.complete({"name": "Orders", "manager": manager} | choices)) as files:
+        rendering.write(files, folder)
+    service = Service(folder)
+    probes.add_to(service)
+    for name, text in PLANTED.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    make(service, "lock", user_environment(manager, folder.parent))
+    if manager == "poetry":  # asks the index as every other manager does, where only that is reachable
+        service.edit("Dockerfile", '"poetry>', 'poetry-plugin-pypi-mirror "poetry>')
+    return service
+
+
+def make(service: Service, word: str, environment: Mapping[str, str], *variables: str) -> str:
+    """The output of `make WORD`, which must succeed."""
+    result = try_to_make(service, word, environment, *variables)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout + result.stderr
+
+
+def try_to_make(
+    service: Service, word: str, environment: Mapping[str, str], *variables: str
+) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--silent", word, *variables]
+    return subprocess.run(
+        command,
+        cwd=service.folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+def build(service: Service, tag: str, *options: str) -> str:
+    """Build by `make image`; the certificates that this machine trusts are given as a secret."""
+    return make(service, "image", containers.environment(), *variables(tag, *options))
+
+
+def try_to_build(service: Service, *options: str) -> subprocess.CompletedProcess[str]:
+    return try_to_make(service, "image", containers.environment(), *variables("refused", *options))
+
+
+def variables(tag: str, *options: str) -> list[str]:
+    index = containers.HOME / "index"
+    index.write_text(f"UV_EXCLUDE_NEWER={as_of()}\nPOETRY_PYPI_MIRROR_URL={PyPI.simple_url}\nPASSWORD=planted-secret\n")
+    secrets = [f"--secret=id=ca,src={containers.CA}", f"--secret=id=index,src={index}"]
+    pull = [] if any(option.startswith("--pull") for option in options) else ["--pull-never"]
+    given = [*pull, "--quiet", f"--tag={OURS}/{tag}", *secrets, *options]
+    return ["ENGINE=buildah", f"OPTIONS={shlex.join(given)}"]
+
+
+class Images:
+    """The images of this run, by manager, base and server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, manager: str, base: str, **choices: str) -> str:
+        """The name of an image; built by whoever asks first."""
+        tag = "-".join([manager, base, *choices.values()])
+        service = self.service(manager, base, **choices)
+        with (service.folder.parent / "built").open("a+") as built:
+            flock(built, LOCK_EX)
+            if not built.tell():
+                build(service, tag)
+                built.write("yes")
+        return f"localhost/{OURS}/{tag}"
+
+    def service(self, manager: str, base: str, **choices: str) -> Service:
+        """The service that an image is built from; written by whoever asks first."""
+        folder = self.folder / "-".join([manager, base, *choices.values()])
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "written").open("a+") as written:
+            flock(written, LOCK_EX)
+            if not written.tell():
+                write(folder / "service", manager, image=base, **choices)
+                written.write("yes")
+        return Service(folder / "service")
+
+
+@pytest.fixture(scope="session")
+def images_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """Builds an image when it is asked for, once for all workers."""
+    containers.bases()
+    folder = tmp_path_factory.getbasetemp()  # each worker has one in that of the run
+    return Images((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "images")

@@ -1,0 +1,93 @@
+"""`make sbom` and `make audit`: of what runs in production, by every manager's own words."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from . import images
+from .images import MANAGERS
+from .test_install import user_environment
+
+pytestmark = pytest.mark.slow
+
+
+class Advisories(BaseHTTPRequestHandler):
+    """The OSV database, which knows of one vulnerability."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        known = [
+            {
+                "id": "PYSEC-2026-1",
+                "modified": "2026-01-01T00:00:00Z",
+                "details": "planted",
+                "affected": [
+                    {
+                        "package": {"name": "httptools", "ecosystem": "PyPI"},
+                        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "99.0"}]}],
+                        "versions": [asked["version"]],
+                    }
+                ],
+            }
+        ]
+        body = json.dumps({"vulns": known} if asked["package"]["name"] == self.vulnerable() else {}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def vulnerable(self) -> str:
+        return "httptools" if self.path == "/vulnerable" else ""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The address of the database; below it /vulnerable knows of a vulnerability, /safe of none."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Advisories) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_both_tell_of_what_the_lock_names_for_production_and_of_nothing_else(
+    manager: str, tmp_path: Path, database: str
+) -> None:
+    service = images.write(tmp_path / "service", manager)
+    if not (service.folder / ".venv").exists():  # else its manager has made one to lock
+        (service.folder / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "again").mkdir()
+    environment = user_environment(manager, tmp_path / "again")
+
+    def audit(path: str) -> subprocess.CompletedProcess[str]:
+        return images.try_to_make(
+            service, "audit", environment, f"OPTIONS=--vulnerability-service osv --osv-url {database}{path}"
+        )
+
+    safe = audit("/safe")
+    assert safe.returncode == 0 and "No known vulnerabilities found" in safe.stderr, safe.stdout + safe.stderr
+    found = audit("/vulnerable")
+    assert found.returncode != 0 and re.search(r"^httptools .*PYSEC-2026-1 +99.0", found.stdout, re.M), found.stdout
+
+    images.make(service, "sbom", environment)
+    bill = json.loads((service.folder / "sbom.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["name"] == "Orders"
+    versions = {part["name"].lower(): part["version"] for part in bill["components"]}
+    assert {"fastapi", "gunicorn", "uvicorn", "uvloop"} <= set(versions)
+    assert not set(versions) & {"pip", "pytest", "mypy", "ruff", "httpx2", "watchfiles", *MANAGERS}
+    lock = (service.folder / MANAGERS[manager]["lock_file"]).read_text().lower()
+    assert all(version in lock for version in versions.values())
+    installed = {part["bom-ref"] for part in bill["components"]}
+    assert any(set(node.get("dependsOn", [])) & installed for node in bill["dependencies"])

@@ -1,0 +1,212 @@
+"""Deployed by systemd on a bare machine: installed and released by the service's own scripts, on a real systemd."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ..promises import SERVERS
+from ..service import Service, eventually, write_service
+from . import machine as machines
+from .machine import Machine, commit
+from .posting import posting
+from .readme import commands
+
+pytestmark = pytest.mark.slow
+
+UNIT = "orders"
+INSIDE = """
+import os
+import sys
+
+@app.get("/inside")
+async def inside() -> dict[str, str | int | list[str]]:
+    places = ["/", "/etc", "/srv", os.getcwd(), "/dev/shm", "/tmp", "/var/lib/orders"]
+    return {
+        "edition": 1,
+        "folder": os.getcwd(),
+        "environment": sys.prefix,
+        "writable": [place for place in places if os.access(place, os.W_OK)],
+    }
+"""
+Record = Callable[[str, object], None]
+DROPS = "when it stops, what it has accepted and not yet read is closed"
+
+
+def on(*servers: str, **broken: str) -> pytest.MarkDecorator:
+    """Run the test with the service on these servers; `broken` names one that mostly fails it, and why."""
+    cases = [
+        pytest.param(server, marks=[pytest.mark.xfail(strict=False, reason=broken[server])] if server in broken else [])
+        for server in servers
+    ]
+    return pytest.mark.parametrize("deployed", cases, indirect=True, scope="module")
+
+
+everywhere, once = on(*SERVERS), on("gunicorn")
+
+
+@dataclass
+class Deployed:
+    """A service that was installed and released on the machine."""
+
+    machine: Machine
+    service: Service
+
+    def release(self, *arguments: str, check: bool = True) -> str:
+        """Run the service's own script, on what is committed; what it said on standard error."""
+        command = " ".join([commands(self.service, "systemd")[1].removeprefix("sudo "), *arguments])
+        return self.machine("sh", "-c", command, folder=self.service.folder, check=check).stderr
+
+    @property
+    def current(self) -> str:
+        return Path(self.machine("readlink", f"/srv/{UNIT}/current").stdout.strip()).name
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        self.service.edit(file, old, new)
+        commit(self.machine, self.service)
+
+    def inside(self) -> dict[str, str | int | list[str]]:
+        answer: dict[str, str | int | list[str]] = self.service.get("/inside").json()
+        return answer
+
+    def process(self) -> str:
+        return self.machine.property(f"{UNIT}.service", "MainPID")
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with machines.booted(tmp_path_factory.getbasetemp()) as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    machine: Machine, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
+    """The service on one server, installed and released as its README says; removed again for the next one."""
+    folder = tmp_path_factory.mktemp("systemd") / UNIT
+    service = write_service(folder, name=UNIT, server=request.param, deploy=("systemd",), telemetry="full")
+    (folder / ".venv").unlink()
+    service.edit("main.py", "app.include_router(loans)", f"app.include_router(loans)\n{INSIDE}")
+    service.edit("deploy/systemd/app.socket", "127.0.0.1:8000", f"127.0.0.1:{service.port}")
+    service.edit("deploy/systemd/env", "HOST=", f"METRICS_PORT={service.metrics_port}\nWEB_CONCURRENCY=2\nHOST=")
+    machine("make", "lock", folder=folder)
+    deployed = Deployed(machine, service)
+    commit(machine, service)
+    install, _, journal = commands(service, "systemd")
+    machine("sh", "-c", install.removeprefix("sudo "), folder=folder)
+    deployed.release()
+    assert "Started orders.service" in machine("sh", "-c", journal).stdout
+    yield deployed
+    machine("systemctl", "disable", "--now", f"{UNIT}.socket", f"{UNIT}.service")
+    machine("rm", "-rf", f"/srv/{UNIT}", f"/etc/{UNIT}", f"/etc/systemd/system/{UNIT}.service.d")
+
+
+@everywhere
+def test_it_runs_confined_from_the_release_itself(deployed: Deployed) -> None:
+    release = f"/srv/{UNIT}/releases/{deployed.current}"
+    inside = deployed.inside()
+    assert (inside["folder"], inside["environment"]) == (release, f"{release}/.venv")  # and not by way of `current`
+    assert inside["writable"] == ["/dev/shm", "/tmp", "/var/lib/orders"]
+    status = deployed.machine("cat", f"/proc/{deployed.process()}/status").stdout
+    assert int(re.findall(r"^Uid:\s+(\d+)", status, re.M)[0]) > 60_000  # a user that is gone when the service is
+    assert set(re.findall(r"^Cap\w+:\s+(\w+)", status, re.M)) == {"0" * 16}
+    assert re.findall(r"^(?:NoNewPrivs|Seccomp):\s+(\d)", status, re.M) == ["1", "2"]
+
+
+@once
+def test_systemd_finds_nothing_wrong_with_the_units_and_little_exposed(
+    deployed: Deployed, record_property: Record
+) -> None:
+    verified = deployed.machine("systemd-analyze", "verify", f"{UNIT}.service", f"{UNIT}.socket")
+    assert "" == verified.stdout + verified.stderr
+    security = deployed.machine("systemd-analyze", "security", "--no-pager", f"{UNIT}.service").stdout
+    (exposure,) = re.findall(r"Overall exposure level for .*: ([\d.]+)", security)
+    record_property("figure", f"exposure {exposure}")
+    assert float(exposure) <= 1.5, security
+
+
+@everywhere
+def test_systemd_waits_until_a_worker_is_ready(deployed: Deployed) -> None:
+    slow = "        tell_ready()"
+    deployed.edit(
+        "main.py", slow, f"        import asyncio; await asyncio.sleep(2); print('started', flush=True)\n{slow}"
+    )
+    deployed.release()
+    said = deployed.machine.journal(f"{UNIT}.service").rpartition("Starting orders.service")[2]
+    assert said.index("started\n") < said.index("Started orders.service"), said
+
+
+@on(*SERVERS, granian=DROPS)
+def test_a_new_release_loses_no_request(deployed: Deployed, record_property: Record) -> None:
+    before, process = deployed.current, deployed.process()
+    deployed.edit("main.py", '"edition": 1', '"edition": 2')
+    with posting(lambda _: deployed.service.url) as posted:
+        deployed.release()
+        assert deployed.inside()["edition"] == 2
+        deployed.release(before)
+        assert deployed.inside()["edition"] == 1
+        assert deployed.current == before
+    record_property("figure", f"{posted}")
+    assert process != deployed.process()
+    assert posted.lost == []
+
+
+@once
+def test_a_release_that_does_not_start_is_left_for_the_one_before(deployed: Deployed) -> None:
+    before = deployed.current
+    deployed.edit("main.py", "settings = load(Settings)", "settings = load(Settings)\nraise SystemExit(3)")
+    with posting(lambda _: deployed.service.url) as posted:
+        said = deployed.release(check=False)
+    assert "does not start: journalctl -u orders" in said
+    assert deployed.current == before
+    assert posted.lost == []
+    deployed.edit("main.py", "settings = load(Settings)\nraise SystemExit(3)", "settings = load(Settings)")
+
+
+@once
+def test_an_unknown_release_is_refused_with_one_line(deployed: Deployed) -> None:
+    result = deployed.machine("sh", "deploy/systemd/release", "old", folder=deployed.service.folder, check=False)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"/srv/{UNIT}/releases has no old: it has ")
+    assert deployed.current in result.stderr
+
+
+@once
+def test_a_secret_is_a_file_that_only_root_can_read(deployed: Deployed) -> None:
+    machine, file = deployed.machine, f"/etc/{UNIT}/secrets/loans_max_months"
+    machine.write(
+        f"/etc/systemd/system/{UNIT}.service.d/secrets.conf", f"[Service]\nLoadCredential=loans_max_months:{file}\n"
+    )
+    machine("systemctl", "daemon-reload")
+    refused = machine("systemctl", "restart", UNIT, check=False)
+    assert refused.returncode == 1
+    assert machine.property(f"{UNIT}.service", "ExecMainStatus") == "243"  # the credentials
+    machine.write(file, "12\n")
+    machine("chmod", "600", file)
+    machine("systemctl", "restart", UNIT)
+    answer = deployed.service.get("/loans/schedule?amount=1000&rate=5&months=13")
+    assert answer.json() == {"detail": "months: 13 is more than 12, the longest loan on offer"}
+
+
+@once
+def test_a_wrong_setting_stops_the_start_for_good_with_a_line_that_names_it(deployed: Deployed) -> None:
+    machine, file = deployed.machine, f"/etc/{UNIT}/env"
+    settings = machine("cat", file).stdout
+    machine.write(file, settings + "DRAIN_SECONDS=soon\n")
+    assert machine("systemctl", "restart", UNIT, check=False).returncode == 1
+    assert machine.property(f"{UNIT}.service", "ExecMainStatus") == "3"
+    assert machine.property(f"{UNIT}.service", "SubState") == "failed"
+    assert "\nDRAIN_SECONDS: Input should be a valid integer" in machine.journal(f"{UNIT}.service")
+    machine.write(file, settings)
+    machine("systemctl", "restart", UNIT)
+
+
+@once
+def test_a_service_that_dies_is_started_again(deployed: Deployed) -> None:
+    process = deployed.process()
+    deployed.machine("kill", "-KILL", process)
+    eventually(lambda: deployed.process() not in ("0", process))
+    assert deployed.service.get().json() == {"status": "ok"}

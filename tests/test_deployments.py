@@ -1,0 +1,88 @@
+"""The option `deploy`: the files that each choice brings, and what it cannot go with."""
+
+import configparser
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import copier
+import pytest
+import yaml
+
+from asgi_quickstart import rendering
+from asgi_quickstart.answers import Answers
+from asgi_quickstart.options import TEMPLATE, Value, options
+
+from .conftest import Quickstart
+from .service import BIN
+from .test_cli import refused
+
+OWN = {
+    "compose": {"compose.yaml", "deploy/compose/", "secrets/"},
+    "kubernetes": {"deploy/kubernetes/"},
+    "systemd": {"deploy/systemd/"},
+}
+
+
+def rendered(**given: Value) -> dict[str, str]:
+    with rendering.rendered(Answers.complete({"name": "orders", **given})) as folder:
+        return {str(name): (folder / name).read_text() for name in rendering.names(folder)}
+
+
+def test_each_brings_its_own_files_and_no_other() -> None:
+    (option,) = [option for option in options() if option.several]
+    without = set(rendered())
+    assert set(OWN) == set(option.choices)
+    for choice, own in OWN.items():
+        files = set(rendered(deploy=(choice,))) - without
+        assert files and all(any(name.startswith(start) for name in files) for start in own)
+        assert all(name.startswith(tuple(own)) for name in files), files
+
+
+@pytest.mark.parametrize(
+    ("deploy", "which"), [("compose", "compose"), ("kubernetes,compose", "compose and kubernetes")]
+)
+def test_containers_without_an_image_are_refused(
+    quickstart: Quickstart, tmp_path: Path, deploy: str, which: str
+) -> None:
+    line = f"an image is needed for {which}: choose distroless or slim"
+    refused(quickstart("new", "orders", "--image=none", f"--deploy={deploy}"), 2, line)
+    with pytest.raises(ValueError, match=line):  # by plain copier too
+        data = {"name": "orders", "image": "none", "deploy": deploy.split(",")}
+        copier.run_copy(str(TEMPLATE), tmp_path / "copied", data=data, defaults=True, quiet=True)
+    assert "deploy/systemd/release" in rendered(image="none", deploy=("systemd",))
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("orders", "orders"), ("Orders_2.api", "orders-2-api"), ("3d", "service-3d"), ("a" * 39 + ".b", "a" * 39)],
+)
+def test_images_and_units_have_a_name_that_dns_takes(name: str, label: str) -> None:
+    files = rendered(name=name, deploy=tuple(OWN))
+    assert f"name: {label}\n" in files["compose.yaml"]
+    assert f"/ {label}" not in files["README.md"] and f"deployment/{label} " in files["README.md"]
+    assert f"\nname={label}\n" in files["deploy/systemd/install"]
+    assert f"--tag {label} " in files["Makefile"]
+
+
+def test_compose_yaml_is_what_docker_expects(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(rendered(deploy=("compose",))["compose.yaml"])
+    command: list[str | Path] = [
+        BIN / "check-jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        tmp_path / "compose.yaml",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def test_whoever_stops_the_service_waits_longer_than_it_drains() -> None:
+    files = rendered(deploy=tuple(OWN))
+    (line,) = [line for line in files[".env.example"].splitlines() if "DRAIN_SECONDS=" in line]
+    longest = int(line.partition("=")[2].split()[0]) + 5  # after that, gunicorn and granian end what is left
+    services: dict[str, Any] = yaml.safe_load(files["compose.yaml"])["services"]
+    assert all(int(service["stop_grace_period"].removesuffix("s")) > longest for service in services.values())
+    unit = configparser.RawConfigParser(strict=False)
+    unit.read_string(files["deploy/systemd/app.service"])
+    assert unit.getint("Service", "TimeoutStopSec") > longest
