@@ -24,7 +24,6 @@ set_hypothesis_home_dir(Path(__file__).parents[2] / ".cache" / "hypothesis")
 
 RENAMED = {"serving/former.py": "serving/latter.py"}
 OWN_NAME = "mine_{}"
-NO_CODE = {".copier-answers.yml", ".env.example", "README.md", "Makefile", ".gitignore", "pyproject.toml"}
 
 
 @dataclass
