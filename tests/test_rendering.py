@@ -64,7 +64,7 @@ def test_records_the_answers_and_nothing_of_this_machine() -> None:
     assert answers == {"_src_path": "asgi-quickstart", "_commit": history.current()} | chosen
     for name, content in rendered().items():
         for secret in (str(Path.home()), str(TEMPLATE), sys.prefix):
-            assert secret.encode() not in content.replace(b"=/root/.cache ", b""), name  # where a build's cache is
+            assert secret.encode() not in content, name
 
 
 @pytest.mark.parametrize("manager", MANAGERS)
