@@ -10,6 +10,7 @@ from .tables import DOCS, replace
 
 RENDERED = "tests/template/test_render.py::test_passes_its_own_checks_and_tests"
 BOOTED = "tests/template/test_render.py::test_boots_and_answers"
+SHIPPED = "tests/template/test_image.py::test_answers_over_http_a_stream_and_a_websocket_and_drains"
 INSTALLED = "tests/template/test_install.py::test_from_an_empty_folder_to_the_first_answer"
 
 PACKAGES = ("fastapi", "gunicorn", "uvicorn", "uvicorn-worker", "granian", "hypercorn", "copier", "uv")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asgi_quickstart.options import options
-from bench import command, reload
+from bench import command, image, reload
 
 from .conftest import Quickstart
 from .service import BIN, clean_environment, write_service
@@ -50,6 +50,10 @@ def test_the_figures_are_those_of_the_last_measurement() -> None:
     for bench, page in ((reload, "hot-reload.md"), (command, "command.md")):
         results = json.loads(bench.RESULTS.read_text())["results"]
         assert bench.table(results) == part((DOCS / page).read_text(), "figures")
+
+
+def test_the_figures_of_the_images_are_those_of_the_last_measurement() -> None:
+    assert image.table(json.loads(image.RESULTS.read_text())) == part(image.PAGE.read_text(), image.MARK)
 
 
 def test_the_line_that_removes_the_example_leaves_a_service_that_passes(tmp_path: Path) -> None:
