@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from asgi_quickstart.options import options
+from asgi_quickstart.options import document, options
 
 from .service import combinations
 from .tables import DOCS, replace
@@ -21,16 +21,21 @@ def tests() -> list[str]:
     labels = ["-".join(combination.values()) for combination in combinations()]
     managers = next(option for option in options() if option.name == "manager").choices
     return [f"{test}[{label}]" for test in (RENDERED, BOOTED) for label in labels] + [
-        f"{INSTALLED}[{manager}]" for manager in managers
+        test for manager in managers for test in (f"{INSTALLED}[{manager}]", *shipped(manager))
     ]
+
+
+def shipped(manager: str) -> list[str]:
+    """The tests of the manager's images."""
+    return [f"{SHIPPED}[{manager}-{base}]" for base in document()["images"]["default"]]
 
 
 def table(outcomes: Mapping[str, str]) -> str:
     """The outcome of each combination in Markdown."""
     heads = list(combinations()[0])
     rows = [
-        f"| {' | '.join(heads)} | format, lint, types, own tests | `make run` and `make dev` asked | locked, installed, drift refused |",
-        "|---" * (len(heads) + 3) + "|",
+        f"| {' | '.join(heads)} | format, lint, types, own tests | `make run` and `make dev` asked | locked, installed, drift refused | both images built, run, asked |",
+        "|---" * (len(heads) + 4) + "|",
     ]
     for combination in combinations():
         label = "-".join(combination.values())
@@ -38,7 +43,9 @@ def table(outcomes: Mapping[str, str]) -> str:
         default = all(
             combination[option.name] == option.default for option in options()[2:] if option.name in combination
         )
-        cells.append(outcomes[f"{INSTALLED}[{combination['manager']}]"] if default else "")
+        manager = combination["manager"]
+        cells.append(outcomes[f"{INSTALLED}[{manager}]"] if default else "")
+        cells.append(min(outcomes[test] for test in shipped(manager)) if default else "")  # "no" is before "yes"
         rows.append(f"| {' | '.join([*combination.values(), *cells])} |")
     return "\n".join(rows) + "\n"
 
