@@ -53,7 +53,8 @@ def test_the_figures_are_those_of_the_last_measurement() -> None:
 
 
 def test_the_figures_of_the_images_are_those_of_the_last_measurement() -> None:
-    assert image.table(json.loads(image.RESULTS.read_text())) == part(image.PAGE.read_text(), image.MARK)
+    measured = image.table(json.loads(image.RESULTS.read_text())) if image.RESULTS.exists() else ""  # else none is told
+    assert measured == part(image.PAGE.read_text(), image.MARK)
 
 
 def test_the_line_that_removes_the_example_leaves_a_service_that_passes(tmp_path: Path) -> None:
