@@ -30,7 +30,7 @@ def altered(folder: Path, old: str, new: str) -> Contestant:
     """A contestant with a fault in its application."""
     source = SYNC.source.read_text()
     assert old in source
-    (folder / "faulty.py").write_text("import os, signal\n" + source.replace(old, new))
+    (folder / "faulty.py").write_text("import os, signal\nMASTER = os.getppid()\n" + source.replace(old, new))
     return Contestant("faulty", SYNC.words, folder / "faulty.py")
 
 
@@ -50,7 +50,7 @@ def test_a_wrong_answer_disqualifies(tmp_path: Path, fault: str) -> None:
         ("def app(", "1 / 0\n\n\ndef app(", "(?s)^not started: .*ZeroDivisionError"),
         (
             "        if number:",
-            "        if pause == 1:\n            os.kill(os.getppid(), signal.SIGKILL)\n        if number:",
+            "        if pause == 1:\n            os.kill(MASTER, signal.SIGKILL)\n            os._exit(0)\n        if number:",
             "^ended",
         ),
     ],
