@@ -14,6 +14,6 @@ STYLE = Path(__file__).with_suffix(".mplstyle")
 def chart(file: Path, width: float, height: float, description: str) -> Iterator[Figure]:
     """A figure to draw on, in inches; it is written as SVG, with the description in it and without the date."""
     with matplotlib.rc_context(fname=STYLE):
-        figure = Figure(figsize=(width, height))
+        figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         figure.savefig(file, format="svg", metadata={"Date": None, "Description": description})

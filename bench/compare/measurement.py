@@ -2,7 +2,6 @@
 
 import asyncio
 import multiprocessing
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -10,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import processes
 from tests.service import Service
-from tests.template.processes import children, memory
 
 from .check import fault
 from .contestants import Contestant
@@ -65,34 +64,24 @@ async def _raise(server: Service, levels: Sequence[Level], seconds: float) -> No
         async with Crowd(server.port) as crowd:
             for level in levels:
                 await crowd.grow(level.clients)
-                computed, begin = sum(map(processor, alive(server))), loop.time()
+                session, begin = alive(server), loop.time()
+                computed = processes.seconds(session)
                 waits = await loop.run_in_executor(other, ask, server.port, seconds)
-                processes = alive(server)
-                level.processor.append((sum(map(processor, processes)) - computed) / (loop.time() - begin))
+                alive(server)
+                level.processor.append((processes.seconds(session) - computed) / (loop.time() - begin))
                 level.waits.add(waits)
                 level.streams.append(crowd.served)
-                level.megabytes.append(sum(map(memory, processes)) / 1024)
-                level.threads.append(sum(map(threads, processes)))
+                level.megabytes.append(sum(processes.megabytes(session)))
+                level.threads.append(threads(session))
 
 
-def alive(server: Service) -> list[int]:
-    """All processes of a server that runs; Disqualified if it does no longer."""
+def alive(server: Service) -> int:
+    """The session of a server that runs; Disqualified if it does no longer."""
     assert server.process
     if server.process.poll() is not None:
         raise Disqualified(f"ended while it was measured: {server.log[-500:]}")
-    return family(server.process.pid)
+    return server.process.pid
 
 
-def family(pid: int) -> list[int]:
-    """A process and all its descendants."""
-    return [pid, *(one for child in children(pid) for one in family(child))]
-
-
-def processor(pid: int) -> float:
-    """Seconds that a process has computed."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # in user mode and in the kernel
-
-
-def threads(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+def threads(session: int) -> int:
+    return sum(len(list((process / "task").iterdir())) for process in processes.of(session))

@@ -27,11 +27,12 @@ def draw(results: Mapping[str, Any], file: Path, description: str) -> None:
         wait.yaxis.set_major_formatter("{x:,.0f}")
         finish(memory, "Memory of all processes, in MB")
         memory.set_ylim(bottom=0)
-        figure.legend(loc="outside lower center", ncols=3)
+        figure.legend(loc="outside lower center", ncols=3, fontsize="small")
 
 
 def finish(axes: Axes, title: str) -> None:
     axes.set_title(title)
+    axes.grid(axis="y")
     axes.set_xlabel("long-lived clients")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:,.0f}")

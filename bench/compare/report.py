@@ -93,11 +93,11 @@ def sentence(results: Mapping[str, Any]) -> str:
     """The key figures in words: the service first, then each WSGI set-up, all with the most clients."""
     with_most = {name: rows[-1] for name, rows in results["contestants"].items()}
     *_, service = with_most.values()
-    wsgi = [f"{name}: {brief(row)}" for name, row in with_most.items() if name.startswith("WSGI")]
+    wsgi = [f"{name[6:]}: {brief(row)}" for name, row in with_most.items() if name.startswith("WSGI, ")]
     return (
-        f"With {service['clients']:,} clients that poll or read a stream, on {results['processes']} processes, the service "
-        f"answers {brief(service)} of the quick requests that come meanwhile. The same endpoints under gunicorn, within "
-        f"{results['bound']:g} s: {'; '.join(wsgi)}.\n"
+        f"While {service['clients']:,} clients poll or read a stream, on {results['processes']} processes, of the quick requests "
+        f"within {results['bound']:g} s the service answers {brief(service)}; a WSGI application under gunicorn, "
+        f"by worker: {'; '.join(wsgi)}.\n"
     )
 
 

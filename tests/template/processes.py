@@ -27,9 +27,3 @@ def serves(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return bool(line) and "resource_tracker" not in line
-
-
-def memory(pid: int) -> int:
-    """In KB, with its part of what it shares with others."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 from ..promises import promise
 from ..service import BIN, Service, clean_environment, write_service
-from .processes import memory, workers
+from .processes import workers
 
 pytestmark = pytest.mark.slow
 
@@ -129,6 +129,11 @@ def kilobytes(service: Service, compressed: bool) -> float:
         for _ in range(MANY):
             open_ones.enter_context(exchange(service, compressed))
         return (memory(worker) - before) / MANY
+
+
+def memory(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def exchange(service: Service, compressed: bool) -> socket.socket:
