@@ -8,8 +8,7 @@ import uvloop  # noqa: F401
 
 from app.settings import Settings
 from serving import logs
-from serving.gunicorn import post_fork, when_ready, worker_exit  # noqa: F401
-from serving.notification import on_starting  # noqa: F401
+from serving.gunicorn import on_starting, post_fork, when_ready, worker_exit  # noqa: F401
 from serving.settings import load
 
 settings = load(Settings)

@@ -23,6 +23,12 @@ logger = logging.getLogger("gunicorn.error")
 HERE = Path.cwd()
 
 
+def on_starting(server: Arbiter) -> None:
+    """Keep systemd's socket from gunicorn's master, which would tell that it is ready before any worker is."""
+    if "NOTIFY_SOCKET" in os.environ:
+        os.environ["SERVICE_NOTIFY_SOCKET"] = os.environ.pop("NOTIFY_SOCKET")
+
+
 def when_ready(server: Arbiter) -> None:
     """Pass a second SIGTERM on to the workers; in development, replace them on every save, and let a breakpoint stop one."""
 

@@ -59,6 +59,7 @@ def test_readiness_is_red_on_a_kept_connection_which_is_then_closed(service: Ser
     with service.started("run", **ONE_WORKER), ThreadPoolExecutor() as pool:
         address = ("127.0.0.1", service.port)
         with (
+            socket.create_connection(address, timeout=10) as busy,
             socket.create_connection(address, timeout=10) as kept,
             socket.create_connection(address, timeout=10) as fresh,
         ):
@@ -66,11 +67,11 @@ def test_readiness_is_red_on_a_kept_connection_which_is_then_closed(service: Ser
             in_flight = pool.submit(service.get, "/slow?seconds=2")
             eventually(lambda: "slow began" in service.log)
             started = stop(service)
-            while (answer := ask(kept)).startswith(b"HTTP/1.1 200"):  # the signal has a way to go
+            while b"\r\nconnection: close\r\n" not in ask(busy).lower():  # the signal has a way to go
                 assert time.monotonic() - started < 1
             seconds = time.monotonic() - started
-            eventually(lambda: time.monotonic() > started + 0.35)  # now the server has acted on it too
-            answers = [answer, ask(fresh)]
+            eventually(lambda: time.monotonic() > started + 0.3)  # now the server has acted on it too
+            answers = [ask(kept), ask(fresh)]
         for answer in answers:
             assert answer.startswith(b"HTTP/1.1 503") and b'{"status":"draining"}' in answer, answer
             assert b"\r\nconnection: close\r\n" in answer.lower()
