@@ -12,7 +12,7 @@ SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -
 PYTEST = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick promises test-latest check format lock docs compare bench-command bench-install bench-reload bench-image bench-stack bench bench-quick
+.PHONY: help demo test test-quick promises test-latest check format lock docs compare bench-command bench-install bench-realtime bench-reload bench-image bench-stack bench bench-quick
 
 help: ## Show these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -107,6 +107,9 @@ bench-install: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) ## Measure the ma
 
 bench-image: $(BIN)/asgi-quickstart $(MANAGERS:%=$(TOOLS)/%) ## Measure the images, and write docs/deployment.md
 	$(BIN)/python -m bench.image
+
+bench-realtime: $(BIN)/asgi-quickstart ## Measure channels, and write docs/realtime.md
+	$(BIN)/python -m bench.realtime
 
 docs: $(BIN)/asgi-quickstart ## Write the tables in docs/ that copier.yml knows
 	$(BIN)/python -m tests.tables

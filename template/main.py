@@ -9,10 +9,21 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+# :: filter replace("\n\n", "\n")
+# :: if realtime == "full"
+from app.channels import authorize, channels
+
+# :: endif
 from app.health import router as health
 from app.loans import router as loans
 from app.settings import Settings
 from app.state import State
+
+# :: if realtime == "full"
+from channels.mount import mount
+
+# :: endif
+# :: endfilter
 from serving.crash import crashed
 from serving.draining import Draining
 from serving.middleware import Serving
@@ -67,3 +78,6 @@ app = FastAPI(
 )
 app.include_router(health)
 app.include_router(loans)
+# :: if realtime == "full"
+mount(app, channels, authorize, origins=settings.cors_origins, page=settings.development)
+# :: endif

@@ -25,6 +25,7 @@ PROMISES = {
     "Bad requests": "refused as RFC 9110 and 9112 ask, never a 500, never a second answer",
     "Slow clients": "headers, bodies and readers that never finish are closed, the others are served meanwhile",
     "WebSocket": "Autobahn's cases pass; message size limited; compression off",
+    "Channels": "every message once and in order over three transports, or a reset; workers and Redis killed and restarted",
     "Proxies": "forwarded headers from TRUSTED_PROXIES alone; nginx and Caddy in front; unix and inherited sockets",
     "Headers": "host allow-list, security headers, no server name, CORS closed",
     "Limits": "workers from the quota, keep-alive of 75 s, 503 with Retry-After beyond MAX_CONCURRENCY",

@@ -113,7 +113,7 @@ class Service:
 
     @contextmanager
     def started(self, *words: str, **environment: str) -> Iterator["Service"]:
-        """The service, started by `make WORDS` or by a program of its environment, until the first answer."""
+        """The service, started by `make WORDS` or by a program of its environment, until it is ready."""
         command = ["make", "--silent", *words] if words[0] in ("dev", "run") else [f".venv/bin/{words[0]}", *words[1:]]
         with (self.folder.parent / f"{self.folder.name}.log").open("wb") as log:
             self.process = subprocess.Popen(

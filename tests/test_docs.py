@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asgi_quickstart.options import options
-from bench import command, image, reload
+from bench import command, image, realtime, reload
 
 from .conftest import Quickstart
 from .service import BIN, clean_environment, write_service
@@ -55,6 +55,11 @@ def test_the_figures_are_those_of_the_last_measurement() -> None:
 def test_the_figures_of_the_images_are_those_of_the_last_measurement() -> None:
     measured = image.table(json.loads(image.RESULTS.read_text())) if image.RESULTS.exists() else ""  # else none is told
     assert measured == part(image.PAGE.read_text(), image.MARK)
+
+
+def test_the_figures_of_channels_are_those_of_the_last_measurement_or_none() -> None:
+    measured = realtime.RESULTS.exists() and json.loads(realtime.RESULTS.read_text())["results"]
+    assert (realtime.table(measured) if measured else "") == part((DOCS / "realtime.md").read_text(), "figures")
 
 
 def test_the_line_that_removes_the_example_leaves_a_service_that_passes(tmp_path: Path) -> None:

@@ -3,6 +3,10 @@
 from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
 
+# :: if realtime == "full"
+from app.channels import channels
+
+# :: endif
 router = APIRouter(tags=["health"])
 
 
@@ -23,6 +27,11 @@ async def live() -> Health:
 async def ready(request: Request, response: Response) -> Health:
     """New requests are welcome: started, and not draining. Add here what this service cannot work without."""
     draining = getattr(request.state, "draining", None)  # the lifespan puts it there
+    # :: if realtime == "full"
+    if not channels.available:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+        return Health(status="no redis")
+    # :: endif
     if draining and not draining.begun:
         return Health(status="ok")
     response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE

@@ -3,7 +3,14 @@ from pathlib import Path
 
 import pytest
 
+# :: filter replace("\n\n", "\n")
 from app.settings import Settings
+
+# :: if realtime == "full"
+from channels.settings import ChannelSettings
+
+# :: endif
+# :: endfilter
 from serving.settings import load
 
 ROOT = Path(__file__).parent.parent
@@ -11,6 +18,9 @@ ROOT = Path(__file__).parent.parent
 
 def test_every_setting_is_in_the_example_file_and_in_the_readme() -> None:
     settings = {name.upper() for name in Settings.model_fields}
+    # :: if realtime == "full"
+    settings |= {name.upper() for name in ChannelSettings.model_fields}
+    # :: endif
     assert settings == set(re.findall(r"^# ([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.M))
     assert settings == set(re.findall(r"^\| `([A-Z0-9_]+)` ", (ROOT / "README.md").read_text(), re.M))
 

@@ -73,6 +73,7 @@ OWN: dict[tuple[str, str], set[str]] = {
     ("server", "granian"): {"serving/granian.py", "serving/message_size.py"},
     ("server", "hypercorn"): {"gunicorn.conf.py", "serving/gunicorn.py", "serving/hypercorn.py"},
     ("telemetry", "full"): {"serving/metrics.py", "serving/exporter.py", "tests/test_telemetry.py"},
+    ("realtime", "full"): {"channels/hub.py", "app/channels.py", "tests/test_channels.py"},
     ("image", "distroless"): {"Dockerfile", ".dockerignore"},
     ("image", "slim"): {"Dockerfile", ".dockerignore"},
     ("deploy", "compose"): {"compose.yaml", "deploy/compose/Caddyfile", "secrets/.gitignore"},

@@ -1,0 +1,29 @@
+"""The channels of this service: `await channels.publish("orders", order)` anywhere in `app/`; and who may do what."""
+
+from secrets import compare_digest
+
+from fastapi import HTTPException
+from starlette.requests import HTTPConnection
+
+from app.settings import Settings
+from channels.hub import Channels
+from channels.settings import ChannelSettings
+from channels.transport import Action
+from serving.settings import load
+
+settings = load(Settings)
+channel_settings = load(ChannelSettings)
+channels = Channels(channel_settings, workers=settings.web_concurrency)
+
+
+async def authorize(connection: HTTPConnection, channel: str, action: Action) -> None:
+    """Raise an HTTPException to refuse; asked for each long poll, event stream, WebSocket and POST.
+
+    As it stands, everybody may subscribe, and who has PUBLISH_TOKEN may publish; in development without one, everybody.
+    """
+    token = channel_settings.publish_token
+    if action == "subscribe" or (settings.development and not token):
+        return
+    given = connection.headers.get("authorization", "").removeprefix("Bearer ")
+    if not token or not compare_digest(given.encode(), token.get_secret_value().encode()):
+        raise HTTPException(403, "to publish, send PUBLISH_TOKEN: Authorization: Bearer TOKEN")

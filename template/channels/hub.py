@@ -1,0 +1,147 @@
+"""The channels of this worker: to publish, to subscribe, and how many of each there may be."""
+
+import asyncio
+import logging
+from itertools import cycle
+from time import monotonic, time_ns
+from typing import Any, Self
+
+from fastapi import HTTPException
+from pydantic_core import PydanticSerializationError, to_json
+
+from .channel import Channel
+from .message import Position, message
+from .settings import ChannelSettings
+from .streams import Streams
+from .subscription import Subscription
+
+logger = logging.getLogger(__name__)
+
+LINGER = 60  # seconds that a channel of Redis stays open for a long poll that comes back
+
+
+class Unavailable(HTTPException):
+    """Not now: an endpoint that lets it through answers 503 with Retry-After."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(503, reason, headers={"retry-after": "1"})
+
+
+class TooLarge(HTTPException):
+    """A message over CHANNEL_MESSAGE_BYTES: an endpoint that lets it through answers 413."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(413, f"the message has {size} bytes, more than {limit}")
+
+
+class Channels:
+    """Publishes to channels, and subscribes to them. The lifespan enters it.
+
+    Without REDIS_URL each worker has channels of its own, in memory.
+    """
+
+    def __init__(self, settings: ChannelSettings, workers: int = 1) -> None:
+        self.settings = settings
+        self.workers = workers
+        self.open: dict[str, Channel] = {}
+        self.subscribers = 0
+        self.store = Streams(settings, self.open) if settings.redis_url else None
+        self._beats = [set[Subscription]() for _ in range(settings.channel_heartbeat_seconds)]  # whose turn it is
+        self._bucket = self._beats[0]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def available(self) -> bool:
+        """Whether messages are accepted now; for the readiness check."""
+        return not self.store or self.store.available
+
+    async def __aenter__(self) -> Self:
+        if self.store:
+            self._tasks.append(asyncio.create_task(self.store.run()))
+        elif self.workers > 1:
+            logger.warning("channels: REDIS_URL is not set, so each of the %d workers has its own", self.workers)
+        self._tasks.append(asyncio.create_task(self._keep_time()))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        while self._tasks:
+            (task := self._tasks.pop()).cancel()
+            await asyncio.wait([task])
+
+    async def publish(self, name: str, data: Any) -> str:
+        """Send to all subscribers of a channel whatever Pydantic can write as JSON; the message's id, once it is accepted.
+
+        Raises Unavailable if it is not known to be accepted, TooLarge, or ValueError for what is no JSON.
+        """
+        try:
+            text = to_json(data, inf_nan_mode="null")
+        except PydanticSerializationError as error:
+            raise ValueError(str(error)) from None
+        if len(text) > self.settings.channel_message_bytes:
+            raise TooLarge(len(text), self.settings.channel_message_bytes)
+        if self.store:
+            position = await self.store.publish(name, text.decode())
+            if not position:
+                raise Unavailable("Redis does not answer")
+        else:
+            channel = self._channel(name)
+            assert channel.position
+            position = channel.position.next
+            channel.extend([message(position, text.decode())], position)
+        return str(position)
+
+    def subscribe(self, name: str, after: Position | None, *, beat: bool) -> Subscription:
+        """Read a channel from a position on, or from now; raises Unavailable beyond a limit."""
+        if self.subscribers >= self.settings.max_subscribers:
+            raise Unavailable(f"{self.subscribers} subscribers already")
+        channel = self._channel(name)
+        if self.store and after and channel.position and channel.after(after) is None:
+            channel.stale += 1  # another worker may have been quicker
+            self.store.wake()
+        subscription = Subscription(channel, after, self.settings.channel_queue, self._end)
+        if beat:
+            subscription.bucket = self._bucket
+            self._bucket.add(subscription)
+        self.subscribers += 1
+        channel.subscribers.add(subscription)
+        return subscription
+
+    def _end(self, subscription: Subscription) -> None:
+        self.subscribers -= 1
+        if subscription.bucket is not None:
+            subscription.bucket.discard(subscription)
+        subscription.channel.subscribers.discard(subscription)
+        subscription.channel.used = monotonic()
+
+    def _channel(self, name: str) -> Channel:
+        if channel := self.open.get(name):
+            return channel
+        if len(self.open) >= self.settings.max_channels:
+            self._make_room()
+        position = None if self.store else Position(time_ns() // 1000, 0)
+        channel = self.open[name] = Channel(self.settings.channel_history, position)
+        if self.store:
+            self.store.wake()
+        return channel
+
+    def _make_room(self) -> None:
+        """Forget the channel that nobody has used for longest; who comes back to it is told so, unless Redis has it."""
+        unused = {name: channel.used for name, channel in self.open.items() if not channel.subscribers}
+        if not unused:
+            raise Unavailable(f"{len(self.open)} channels already")
+        del self.open[min(unused, key=unused.__getitem__)]
+
+    async def _keep_time(self) -> None:
+        """Each second: beat for a part of the subscribers, so that it is never many at once, and forget what is old."""
+        keep = self.settings.channel_history_seconds
+        for bucket in cycle(self._beats):
+            self._bucket = bucket
+            for subscription in bucket:
+                subscription.beat()
+            await asyncio.sleep(1)
+            now = monotonic()
+            for name, channel in list(self.open.items()):
+                if channel.changed < now - keep:
+                    channel.history.clear()
+                if not channel.subscribers and channel.used < now - (min(keep, LINGER) if self.store else keep):
+                    del self.open[name]

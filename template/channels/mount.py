@@ -1,0 +1,88 @@
+"""The paths of channels: one call in `main.py`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Body, FastAPI, HTTPException, Request
+from pydantic import BaseModel, JsonValue
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.routing import Match, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .events import Events
+from .hub import Channels
+from .polling import Polling
+from .transport import Authorize, check_name
+from .websocket import Socket
+
+
+def mount(app: FastAPI, channels: Channels, authorize: Authorize, *, origins: tuple[str, ...], page: bool) -> None:
+    """Publishing to `/channels/NAME`, and subscribing to `/channels/NAME/poll`, `/events` and `/socket`.
+
+    `authorize` is asked each time, whatever the transport; `origins` may open WebSockets besides the service's own.
+    `page` shows a channel in the browser, at `/channels/page/`. The channels run while the application does.
+    """
+    if page:
+        app.mount("/channels/page", StaticFiles(directory=Path(__file__).parent / "page", html=True))
+    app.include_router(publishing(channels, authorize))
+    app.user_middleware.append(Middleware(Subscribing, channels=channels, authorize=authorize, origins=origins))
+
+
+class Subscribing:
+    """ASGI middleware, the innermost, for what stays open: inside of FastAPI each connection would take 8 KB more."""
+
+    def __init__(self, app: ASGIApp, channels: Channels, authorize: Authorize, origins: tuple[str, ...]) -> None:
+        self.app = app
+        given = channels, authorize, origins
+        self.routes = (
+            Route("/channels/{channel}/poll", Polling(*given), methods=["GET"]),
+            Route("/channels/{channel}/events", Events(*given), methods=["GET"]),
+            WebSocketRoute("/channels/{channel}/socket", Socket(*given)),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or not scope["path"].startswith("/channels/"):
+            return await self.app(scope, receive, send)
+        for route in self.routes:
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(found, route=route)
+                try:
+                    return await route.app(scope, receive, send)
+                except HTTPException as refusal:
+                    answer = JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)
+                    return await answer(scope, receive, send)
+        await self.app(scope, receive, send)
+
+
+class Published(BaseModel):
+    """The id under which all subscribers see the message."""
+
+    id: str
+
+
+def publishing(channels: Channels, authorize: Authorize) -> APIRouter:
+    """What does not stay open, is FastAPI's."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with channels:
+            yield
+
+    router = APIRouter(lifespan=lifespan)
+
+    @router.post("/channels/{channel}", tags=["channels"])
+    async def publish(channel: str, data: Annotated[JsonValue, Body()], request: Request) -> Published:
+        """Send any JSON to all subscribers; answered once it is accepted."""
+        check_name(channel)
+        await authorize(request, channel, "publish")
+        try:
+            return Published(id=await channels.publish(channel, data))
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+
+    return router

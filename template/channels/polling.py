@@ -1,0 +1,59 @@
+"""Long poll: an answer as soon as there is something, or when the time is up."""
+
+import math
+from collections.abc import Sequence
+
+from fastapi import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from serving.draining import Draining
+
+from .hub import Unavailable
+from .message import Frame, Position
+from .subscription import Left
+from .transport import Transport
+
+WAIT = 25  # seconds, unless the client says how long
+LONGEST = 50  # less than a proxy's timeout
+
+
+class Polling(Transport):
+    """`?after=ID&wait=SECONDS`: the messages after an id, and the id to ask with next; without one, only that."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seconds = wait(scope)
+        draining: Draining = scope["state"]["draining"]
+        frames: Sequence[Frame] = ()
+        with await self.subscribe(scope, beat=False) as subscription:
+            subscription.watch(receive)
+            try:
+                async with draining.timeout(seconds):
+                    frames = await subscription.next()
+            except (TimeoutError, Left):
+                pass
+        if subscription.position is None:
+            raise Unavailable("Redis does not answer")
+        headers = {"cache-control": "no-store"}
+        answer = Response(body(subscription.position, frames), media_type="application/json", headers=headers)
+        await answer(scope, receive, send)
+
+
+def wait(scope: Scope) -> float:
+    """The seconds that the client is willing to wait."""
+    given = HTTPConnection(scope).query_params.get("wait", str(WAIT))
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= LONGEST:
+        raise HTTPException(400, f"wait: a number of seconds, at most {LONGEST}")
+    return seconds
+
+
+def body(position: Position, frames: Sequence[Frame]) -> str:
+    """The answer in JSON."""
+    messages = ",".join(frame.line for frame in frames if frame.kind == "message")
+    reset = "true" if any(frame.kind == "reset" for frame in frames) else "false"
+    return f'{{"id":"{position}","reset":{reset},"messages":[{messages}]}}'

@@ -1,0 +1,134 @@
+"""Channels in Redis: a stream each, so that all workers and machines see the same messages under the same ids."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from .channel import Channel
+from .message import Position, message
+from .scripts import PUBLISH, READ
+from .settings import ChannelSettings
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 3  # seconds for an answer
+BLOCK = 1  # seconds that the reader waits for the next message before it asks again
+REMEMBER = 7 * 24 * 3600  # seconds for which the position of a channel outlives its history
+NOTHING = "channels:"  # a stream that nobody writes: XREAD wants at least one
+
+
+class Streams:
+    """Publishes with one call, and has one reader for all open channels of this worker.
+
+    A call is never tried again by itself: a message that was accepted, but whose answer was lost, would be there twice.
+    """
+
+    def __init__(self, settings: ChannelSettings, channels: Mapping[str, Channel]) -> None:
+        self.settings = settings
+        self.channels = channels
+        self.available = False
+        self._remember = settings.channel_history_seconds + REMEMBER
+        pool = BlockingConnectionPool.from_url(
+            str(settings.redis_url),
+            timeout=TIMEOUT,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+            protocol=2,
+        )
+        self._redis = Redis.from_pool(pool)
+        self._publish = self._redis.register_script(PUBLISH)
+        self._read = self._redis.register_script(READ)
+        self._reader = 0  # the id of its connection
+        self._waking: asyncio.Task[None] | None = None
+
+    async def publish(self, name: str, data: str) -> Position | None:
+        """Keep a message; None if Redis does not say that it has."""
+        keep = [self.settings.channel_history, self.settings.channel_history_seconds, self._remember]
+        try:
+            return Position.parse(await self._publish(keys(name), [data, *keep]))
+        except (RedisError, OSError) as error:
+            logger.warning("channels: not published: %s", error)
+            return None
+
+    def wake(self) -> None:
+        """Have the reader look for stale channels."""
+        if not self._waking or self._waking.done():
+            self._waking = asyncio.create_task(self._wake())
+
+    async def run(self) -> None:
+        """Read until it is cancelled; a Redis that is away is asked again and again."""
+        told = False
+        try:
+            while True:
+                try:
+                    async with self._redis.client() as connection:
+                        await self._read_from(connection)
+                except (RedisError, OSError) as error:
+                    if self.available or not told:
+                        logger.error("channels: Redis is away: %s", error)
+                        told = True
+                except Exception:
+                    logger.exception("channels: the reader begins anew")
+                self.available = False
+                await asyncio.sleep(0.2)
+        finally:
+            if self._waking:
+                self._waking.cancel()
+            await self._redis.aclose()
+
+    async def _read_from(self, connection: "Redis") -> None:
+        self._reader = await connection.client_id()
+        for name, channel in list(self.channels.items()):
+            await self._load(connection, name, channel)  # whatever happened while it was away
+        logger.info("channels: reading from Redis")
+        self.available = True
+        while True:
+            for name, channel in list(self.channels.items()):
+                if channel.stale:
+                    await self._load(connection, name, channel)
+            positions: dict[Any, Any] = {
+                keys(name)[1]: str(c.position) for name, c in self.channels.items() if c.position
+            }
+            found: Any = await connection.xread({**positions, NOTHING: "0-0"}, block=BLOCK * 1000)
+            for stream, entries in found or ():
+                if read := self.channels.get(name_of(stream)):
+                    extend(read, [(id, fields["data"]) for id, fields in entries])
+
+    async def _load(self, connection: "Redis", name: str, channel: Channel) -> None:
+        """Take what is new, and the position, which shows it if some of that is gone."""
+        waiting = channel.stale  # who comes while Redis is asked, may know more than its answer
+        position, entries = await self._read(keys(name), [str(channel.position), self._remember], client=connection)
+        channel.stale -= waiting
+        extend(channel, [(id, fields[1]) for id, fields in entries], Position.parse(position))
+
+    async def _wake(self) -> None:
+        """End the reader's waiting, which may be just about to begin."""
+        with suppress(RedisError, OSError):
+            while self.available and any(channel.stale for channel in self.channels.values()):
+                await self._redis.client_unblock(self._reader)
+                await asyncio.sleep(0.002)
+
+
+def extend(channel: Channel, entries: list[tuple[str, str]], position: Position | None = None) -> None:
+    """Give a channel the entries of its stream: ids and data."""
+    messages = [message(Position.parse(id), data) for id, data in entries]
+    channel.extend(messages, position or Position.parse(entries[-1][0]))
+
+
+def keys(name: str) -> list[str]:
+    """The keys of a channel: its position and its stream."""
+    return [f"channels:{name}:position", f"channels:{name}:stream"]
+
+
+def name_of(stream: str) -> str:
+    """The channel that a stream's key belongs to."""
+    return stream.removeprefix("channels:").removesuffix(":stream")

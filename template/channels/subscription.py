@@ -1,0 +1,99 @@
+"""One subscriber of a channel."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from starlette.types import Receive
+
+from .channel import Channel
+from .message import Frame, Position, notice, reset
+
+
+class Left(Exception):
+    """The subscription is over: the client has gone, or is sent away with a code of WebSocket and a reason."""
+
+    def __init__(self, code: int | None = None, reason: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Subscription:
+    """A reader of a channel from a position on; without one, from now on. It ends with its `with`.
+
+    There may be ten thousand of them, so it has no queue of its own, and as few objects as possible.
+    """
+
+    __slots__ = ("channel", "position", "bucket", "_queue", "_ended", "_live", "_beat", "_left", "_waiter", "_watching")
+
+    def __init__(
+        self, channel: Channel, position: Position | None, queue: int, ended: Callable[["Subscription"], None]
+    ) -> None:
+        self.channel = channel
+        self.position = position
+        self.bucket: set[Subscription] | None = None  # those that get a sign of life at the same time
+        self._queue = queue
+        self._ended = ended
+        self._live = False  # what was missed before it came does not count as being slow
+        self._beat = False
+        self._left: Left | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._watching:
+            self._watching.cancel()
+        self._ended(self)
+
+    async def next(self) -> Sequence[Frame]:
+        """Wait for what is new; raises Left when there will be nothing any more."""
+        while not (news := self._news()):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return news
+
+    def wake(self) -> None:
+        """Something may be new."""
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def beat(self) -> None:
+        """Send something, even if nothing is new."""
+        self._beat = True
+        self.wake()
+
+    def watch(self, receive: Receive) -> None:
+        """Be over as soon as the client has gone, or sends something."""
+        self._watching = asyncio.create_task(self._watch(receive))
+
+    async def _watch(self, receive: Receive) -> None:
+        while (message := await receive())["type"] == "http.request":
+            pass
+        if message["type"] == "websocket.receive":
+            self._left = Left(1003, "nothing is taken here: publish with POST")
+        else:
+            self._left = Left()
+        self.wake()
+
+    def _news(self) -> Sequence[Frame]:
+        if self._left:
+            raise self._left
+        beat, self._beat = self._beat, False
+        top = self.channel.position
+        if top is None or self.channel.stale:
+            return (notice(None),) if beat else ()
+        if top == self.position:
+            self._live = True
+            return (notice(top),) if beat else ()
+        before, self.position = self.position, top
+        if before is None:
+            return (notice(top),)
+        news = self.channel.after(before)
+        if self._live and (news is None or len(news) > self._queue) and before.epoch == top.epoch:
+            raise Left(1013, f"too slow: {top.number - before.number} messages behind")
+        self._live = True
+        return (reset(top),) if news is None else news

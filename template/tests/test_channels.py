@@ -1,0 +1,43 @@
+import json
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from app.channels import channels
+
+
+def test_who_comes_back_gets_what_was_missed(client: TestClient) -> None:
+    last = client.get("/channels/orders/poll").json()["id"]
+    assert client.portal
+    ids = [client.portal.call(channels.publish, "orders", {"number": number}) for number in range(3)]
+    missed = client.get("/channels/orders/poll", params={"after": last}).json()
+    assert missed["reset"] is False and missed["id"] == ids[-1]
+    assert missed["messages"] == [{"id": id, "data": {"number": number}} for number, id in enumerate(ids)]
+    with client.websocket_connect(f"/channels/orders/socket?after={ids[0]}") as websocket:
+        lines = [json.loads(line) for line in websocket.receive_text().splitlines()]
+    assert lines == missed["messages"][1:]
+
+
+def test_an_id_that_is_not_known_is_answered_with_reset(client: TestClient) -> None:
+    answer = client.get("/channels/orders/poll", params={"after": "1-1"}).json()
+    assert answer["reset"] is True and answer["messages"] == []
+
+
+def test_nobody_publishes_over_http_without_the_token(client: TestClient) -> None:
+    assert client.post("/channels/orders", json="hello").status_code == 403
+
+
+def test_the_page_of_another_origin_opens_no_websocket(client: TestClient) -> None:
+    headers = {"Origin": "https://elsewhere.example"}
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/channels/orders/socket", headers=headers):
+        pass
+
+
+def test_the_real_server_streams_events(server: httpx2.Client) -> None:
+    with server.stream("GET", "/channels/orders/events") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = response.iter_lines()
+        assert next(lines) == "retry: 1000"
+        assert next(line for line in lines if line).startswith("id: ")
