@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from .readme import commands
 pytestmark = pytest.mark.slow
 
 CADDY = "docker.io/library/caddy:2.11"
+REDIS = "docker.io/library/redis:8"
 WRITE = (
     "import os\nfor folder, _, _ in os.walk('/'):\n"
     "    if not folder.startswith(('/proc', '/sys')):\n"
@@ -69,20 +71,18 @@ class Stack:
         return dict(answer)
 
 
-@pytest.fixture(scope="module")
-def stack(images_of_this_run: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The service and its proxy, started as the README says; a secret is in a file."""
+@contextmanager
+def started(image: str, folder: Path, **choices: str) -> Iterator[Stack]:
+    """The service and what belongs to it, started as the README says; a secret is in a file."""
     containers.require_network()
-    image = images_of_this_run("uv", "distroless")
-    caddy = tmp_path_factory.mktemp("caddy")
-    shutil.copy(BIN / "caddy", caddy / "caddy")
-    containers.build(caddy, "--file", containers.STAND_INS / "caddy.Dockerfile", tag=CADDY)
-    name = f"orders-{os.getpid()}"
-    service = write_service(tmp_path_factory.mktemp("compose") / name, name=name, deploy=("compose",))
-    folder = service.folder
-    (folder / "secrets/loans_max_months").write_text("36\n")
+    (folder / "caddy").mkdir()
+    shutil.copy(BIN / "caddy", folder / "caddy")
+    containers.build(folder / "caddy", "--file", containers.STAND_INS / "caddy.Dockerfile", tag=CADDY)
+    name = f"orders-{os.getpid()}-{free_port()}"
+    service = write_service(folder / name, name=name, deploy=("compose",), **choices)
+    (service.folder / "secrets/loans_max_months").write_text("36\n")
     settings = {"IMAGE": image, "HTTP_PORT": str(free_port()), "HTTPS_PORT": str(free_port())}
-    stack = Stack(folder, name, settings)
+    stack = Stack(service.folder, name, settings)
     try:
         _, up, _ = commands(service, "compose")
         stack.compose(*up.removeprefix("docker compose ").split())
@@ -90,6 +90,13 @@ def stack(images_of_this_run: Images, tmp_path_factory: pytest.TempPathFactory) 
         yield stack
     finally:
         stack.compose("down", "--volumes", "--timeout=0", check=False)
+
+
+@pytest.fixture(scope="module")
+def stack(images_of_this_run: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The service and its proxy."""
+    with started(images_of_this_run("uv", "distroless"), tmp_path_factory.mktemp("compose")) as stack:
+        yield stack
 
 
 def test_answers_through_the_proxy_and_knows_who_asks(stack: Stack) -> None:
@@ -195,3 +202,31 @@ def test_when_it_is_stopped_what_is_in_flight_is_answered(stack: Stack) -> None:
         assert [answer.result(30).json() for answer in asked] == ["done"] * 32
     for service in ("service", "proxy"):
         assert stack.inspect(service)["State"]["ExitCode"] == 0
+
+
+def test_channels_are_shared_by_all_workers_and_outlive_redis(images_of_this_run: Images, tmp_path: Path) -> None:
+    containers.build(tmp_path, "--file", containers.STAND_INS / "redis.Dockerfile", tag=REDIS)
+    with started(images_of_this_run("uv", "distroless", realtime="full"), tmp_path, realtime="full") as stack:
+        (stack.folder / "secrets/publish_token").write_text("secret\n")
+        stack.compose("restart", "service")
+        channel = f"{stack.url}/channels/orders"
+
+        def publish(number: int) -> str:
+            """The id of the message, once Redis has it."""
+            headers = {"Authorization": "Bearer secret"}
+            answers = iter(lambda: httpx2.post(channel, json=number, headers=headers), None)
+            return str(eventually(lambda: next(answers).json().get("id")))
+
+        first = publish(0)
+        with connect(f"{channel.replace('http', 'ws', 1)}/socket?after={first}") as websocket:
+            for number in range(1, 21):  # each on a connection of its own: by both workers
+                publish(number)
+            texts = (text for text in websocket for text in text.splitlines())
+            messages = (message for message in map(json.loads, texts) if "data" in message)
+            assert [next(messages)["data"] for _ in range(20)] == list(range(1, 21))
+            containers.podman("kill", f"{stack.name}_redis_1")
+            containers.podman("start", f"{stack.name}_redis_1")
+            publish(21)
+            assert next(messages)["data"] == 21
+        answer = httpx2.get(f"{channel}/poll?after={first}").json()
+        assert [message["data"] for message in answer["messages"]] == list(range(1, 22)) and not answer["reset"]
