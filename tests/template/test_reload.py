@@ -146,7 +146,7 @@ def test_writing_a_log_file_reloads_nothing(running: Service) -> None:
             print(line, file=log, flush=True)
             assert running.get().is_success
     reloads(running)
-    assert re.findall('Reloading: ([^"]*)', running.log) == ["app/health.py"]
+    assert re.findall(r"Reloading: ([\w/.]+)", running.log) == ["app/health.py"]
 
 
 def test_stops_at_once_while_an_error_is_shown(service: Service) -> None:
