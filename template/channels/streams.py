@@ -68,7 +68,7 @@ class Streams:
         """Read until it is cancelled; a Redis that is away is asked again and again."""
         told = False
         try:
-            while True:
+            while not cancelled():
                 try:
                     async with self._redis.client() as connection:
                         await self._read_from(connection)
@@ -91,7 +91,7 @@ class Streams:
             await self._load(connection, name, channel)  # whatever happened while it was away
         logger.info("channels: reading from Redis")
         self.available = True
-        while True:
+        while not cancelled():
             for name, channel in list(self.channels.items()):
                 if channel.stale:
                     await self._load(connection, name, channel)
@@ -116,6 +116,12 @@ class Streams:
             while self.available and any(channel.stale for channel in self.channels.values()):
                 await self._redis.client_unblock(self._reader)
                 await asyncio.sleep(0.002)
+
+
+def cancelled() -> bool:
+    """Whether this task was told to end; now and then redis-py keeps the exception that says so to itself."""
+    task = asyncio.current_task()
+    return bool(task and task.cancelling())
 
 
 def extend(channel: Channel, entries: list[tuple[str, str]], position: Position | None = None) -> None:

@@ -215,7 +215,7 @@ def test_channels_are_shared_by_all_workers_and_outlive_redis(images_of_this_run
             """The id of the message, once Redis has it."""
             headers = {"Authorization": "Bearer secret"}
             answers = iter(lambda: httpx2.post(channel, json=number, headers=headers), None)
-            return str(eventually(lambda: next(answers).json().get("id")))
+            return str(eventually(lambda: next(answers).json().get("id"), message=stack.log))
 
         first = publish(0)
         with connect(f"{channel.replace('http', 'ws', 1)}/socket?after={first}") as websocket:
