@@ -24,6 +24,8 @@ from tests.tables import DOCS, replace
 from tests.template.processes import workers
 from tests.template.subscribers import TOKEN, publish
 
+from .chart import chart
+
 RESULTS = Path(__file__).parent / "results" / "realtime.json"
 CHART = DOCS / "pictures" / "realtime.svg"
 TRANSPORTS = {"websocket": "WebSocket", "sse": "server-sent events", "poll": "long poll"}
@@ -226,26 +228,18 @@ def table(results: Mapping[str, Any]) -> str:
 
 def draw(results: Mapping[str, Any]) -> None:
     """The chart: how it grows with the number of subscribers."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams |= {"svg.hashsalt": "realtime", "svg.fonttype": "none", "font.family": "sans-serif"}
-    from matplotlib import pyplot
-
     sizes = [f"{int(size):,}" for size in results["fan_out"]]
     rows = results["fan_out"].values()
-    figure, (speed, delay) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for label, key, color in (("16 publishers", "most", "#2456c7"), ("one publisher", "single", "#98a2b3")):
-        speed.plot(sizes, [row[key]["deliveries"] for row in rows], "o-", label=label, color=color)
-    speed.set(title="Deliveries a second, most", xlabel="WebSocket subscribers", ylim=(0, None))
-    speed.yaxis.set_major_formatter("{x:,.0f}")
-    speed.legend(frameon=False)
-    delay.bar(sizes, [row["load"]["p99"] for row in rows], width=0.5, color="#2456c7")
-    delay.set(title=f"p99 in ms at {LOAD:,} deliveries a second", xlabel="WebSocket subscribers")
-    for axes in (speed, delay):
-        axes.spines[["top", "right"]].set_visible(False)
-    CHART.parent.mkdir(exist_ok=True)
-    figure.savefig(CHART, metadata={"Date": None})
+    words = "Deliveries a second, and their delay at half of what is aimed at, by number of WebSocket subscribers."
+    with chart(CHART, 9, 3.4, words) as figure:
+        speed, delay = figure.subplots(1, 2)
+        for label, key in ((f"{PUBLISHERS} publishers", "most"), ("one publisher", "single")):
+            speed.plot(sizes, [row[key]["deliveries"] for row in rows], label=label)
+        speed.set(title="Deliveries a second, most", xlabel="WebSocket subscribers", ylim=(0, None))
+        speed.yaxis.set_major_formatter("{x:,.0f}")
+        speed.legend()
+        delay.bar(sizes, [row["load"]["p99"] for row in rows], width=0.5)
+        delay.set(title=f"p99 in ms at {LOAD:,} deliveries a second", xlabel="WebSocket subscribers")
 
 
 def main() -> None:
