@@ -31,7 +31,7 @@ def test_writes_the_files_and_says_what_to_type_next(quickstart: Quickstart) -> 
     assert {"main.py", "uvicorn.conf.py", ".copier-answers.yml", "app/health.py", "serving/gunicorn.py"} <= set(files)
     assert 20 <= len(files) <= 45
     assert "cd orders\n  make lock setup\n  make dev\n" in result.stdout
-    again = "asgi-quickstart new orders --name=orders --manager=uv --server=gunicorn --telemetry=none --image=distroless --deploy=none"
+    again = "asgi-quickstart new orders --name=orders --manager=uv --server=gunicorn --telemetry=none --realtime=none --image=distroless --deploy=none"
     assert result.stdout.endswith(f"  {again}\n")
 
 
