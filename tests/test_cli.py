@@ -208,6 +208,7 @@ def test_ctrl_c_ends_it_with_one_line_and_deletes_nothing(quickstart: Quickstart
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # else it is ignored if these tests ignore it
     ) as process:
         assert process.stdout and process.stderr
         if moment == "lock":
