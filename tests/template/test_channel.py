@@ -1,0 +1,76 @@
+"""A channel and its subscribers, in process: what is missing is never passed over in silence."""
+
+import asyncio
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_quickstart.options import TEMPLATE
+
+HISTORY = 10
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["publish", "publish", "miss", "begin anew"]), st.integers(0, 6)), max_size=20
+)
+
+
+@pytest.fixture(scope="module")
+def channels() -> Any:
+    """The template's modules, which have no need of the rest of a service."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(TEMPLATE / "template")
+        names = ("channel", "message", "subscription")
+        return SimpleNamespace(**{name: import_module(f"channels.{name}") for name in names})
+
+
+def messages(channels: Any, epoch: int, first: int, last: int) -> list[Any]:
+    return [channels.message.message(channels.message.Position(epoch, n), str(n)) for n in range(first, last + 1)]
+
+
+@given(steps=STEPS)
+def test_whoever_comes_back_gets_exactly_what_it_missed_or_is_told_that_it_is_gone(
+    channels: Any, steps: list[tuple[str, int]]
+) -> None:
+    position = channels.message.Position
+    top, whole_since = position(1, 0), 0  # whatever comes after that number is there
+    channel = channels.channel.Channel(HISTORY, top)
+    seen = [top]
+    for step, count in steps:
+        epoch, before = top
+        if step == "begin anew":
+            epoch, before, whole_since = epoch + 1, 0, 0
+        elif step == "miss":
+            before = whole_since = before + count + 1
+        top = position(epoch, before + count)
+        channel.extend(messages(channels, epoch, before + 1, top.number), top)
+        seen.append(top)
+        for one in seen:
+            there = one.epoch == epoch and one.number >= whole_since and top.number - one.number <= HISTORY
+            missed = messages(channels, epoch, one.number + 1, top.number) if there else None
+            got = channel.after(one)
+            assert (got if got is None else list(got)) == missed
+
+
+def test_who_falls_behind_more_than_its_queue_is_sent_away_and_who_comes_back_is_not(channels: Any) -> None:
+    async def subscribe() -> None:
+        channel = channels.channel.Channel(100, channels.message.Position(1, 0))
+
+        def publish(count: int) -> None:
+            top = channel.position.number + count
+            channel.extend(messages(channels, 1, channel.position.number + 1, top), channels.message.Position(1, top))
+
+        publish(50)
+        subscriber = channels.subscription.Subscription(channel, channels.message.Position(1, 0), 5, lambda _: None)
+        channel.subscribers.add(subscriber)
+        assert len(await subscriber.next()) == 50  # it was away
+        publish(5)
+        assert len(await subscriber.next()) == 5
+        publish(6)
+        with pytest.raises(channels.subscription.Left, match="too slow: 6 messages behind") as left:
+            await subscriber.next()
+        assert left.value.code == 1013
+
+    asyncio.run(subscribe())
