@@ -5,6 +5,7 @@ Run as `python -m bench.reload`; it writes `bench/results/reload.json` and the t
 
 import json
 import platform
+import re
 import statistics
 import sys
 import tempfile
@@ -55,7 +56,7 @@ class Figures:
 def edit(service: Service, word: str) -> Iterator[Exception | None]:
     """Save an edit in `app/`, and ask on new connections until it is served: an error, or None for an answer."""
     path = service.folder / "app/health.py"
-    path.write_text(ORIGINAL.replace('status="ok"', f'status="{word}"'))
+    path.write_text(re.sub(r'status="(ok|edited!*\.)"', f'status="{word}"', path.read_text()))
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         connection = HTTPConnection("127.0.0.1", service.port, timeout=30)
@@ -114,8 +115,6 @@ def main() -> None:
     replace(DOCS / "hot-reload.md", "figures", table(results))
     print(table(results))
 
-
-ORIGINAL = (HERE.parent / "template/app/health.py").read_text()
 
 if __name__ == "__main__":
     main()
