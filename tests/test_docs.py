@@ -11,6 +11,7 @@ from asgi_quickstart.options import options
 from bench import command, image, realtime, reload
 
 from .conftest import Quickstart
+from .made_history import commit, edit, git
 from .service import BIN, clean_environment, write_service
 from .tables import DOCS, part
 
@@ -89,3 +90,23 @@ def test_the_wheel_is_what_is_tested() -> None:
         check=True,
     )
     assert "site-packages" in where.stdout
+
+
+@pytest.mark.slow
+def test_the_commands_that_update_are_understood(quickstart: Quickstart) -> None:
+    """On a service of this command, each with --dry-run."""
+    pages = [ROOT / "README.md", *DOCS.glob("*.md")]
+    commands = re.findall(
+        r"^    asgi-quickstart (update.*?)(?:  +#.*)?$", "\n".join(page.read_text() for page in pages), re.M
+    )
+    assert len(commands) >= 6
+    assert quickstart("new", "orders", "--no-install").returncode == 0
+    git(quickstart.folder / "orders", "init", "--quiet")
+    commit(quickstart.folder / "orders")
+    (quickstart.folder / "orders/orders").symlink_to(".")  # some name the service, some are typed in it
+    edit(quickstart.folder / "orders/.git/info/exclude", "", "/orders\n")
+    quickstart.folder /= "orders"
+    for line in commands:
+        result = quickstart(*line.split(), *(["--dry-run"] if "--dry-run" not in line else []))
+        assert result.returncode == 0, line + result.stderr
+        assert ("diff --git" in result.stdout) == ("--m" in line or "--s" in line), line

@@ -1,7 +1,6 @@
 """`asgi-quickstart update`, as it is typed, over a made history of the template: what it keeps, what it refuses."""
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,8 +10,7 @@ import copier
 import pytest
 import yaml
 
-from .conftest import Quickstart
-from .made_history import ROOT, History, Release, built, commit, edit, git
+from .made_history import History, Release, built, commit, edit, git
 from .service import BIN, clean_environment
 
 pytestmark = pytest.mark.slow
@@ -387,22 +385,3 @@ def test_a_manager_that_fails_leaves_the_environment_as_it_was(
     assert result.returncode == 1 and "pdm failed" in result.stderr and "no luck" in result.stderr
     assert "To go back:" in result.stdout
     assert ["pyvenv.cfg"] == os.listdir(folder / ".venv") and not (folder / ".venv.before").exists()
-
-
-def test_the_commands_of_the_docs_are_understood(quickstart: Quickstart) -> None:
-    """On a service of this command, each with --dry-run."""
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    commands = re.findall(
-        r"^    asgi-quickstart (update.*?)(?:  +#.*)?$", "\n".join(page.read_text() for page in pages), re.M
-    )
-    assert len(commands) >= 6
-    assert quickstart("new", "orders", "--no-install").returncode == 0
-    git(quickstart.folder / "orders", "init", "--quiet")
-    commit(quickstart.folder / "orders")
-    (quickstart.folder / "orders/orders").symlink_to(".")  # some name the service, some are typed in it
-    edit(quickstart.folder / "orders/.git/info/exclude", "", "/orders\n")
-    quickstart.folder /= "orders"
-    for line in commands:
-        result = quickstart(*line.split(), *(["--dry-run"] if "--dry-run" not in line else []))
-        assert result.returncode == 0, line + result.stderr
-        assert ("diff --git" in result.stdout) == ("--m" in line or "--s" in line), line

@@ -1,4 +1,4 @@
-"""Clients of channels, as an owner would write them: one a transport; they come back by themselves with their last id."""
+"""Clients of channels, as an owner would write them: one a transport; they come back by themselves with their last id. And a publisher."""
 
 import json
 import socket
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from itertools import count
 from typing import Any
 
 from websockets.exceptions import WebSocketException
@@ -155,3 +156,30 @@ def ask(service: Service, method: str, path: str, body: bytes = b"", **headers: 
 def publish(service: Service, channel: str, data: Any) -> Answer:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     return ask(service, "POST", f"/channels/{channel}", json.dumps(data).encode(), **headers)
+
+
+class Publisher(threading.Thread):
+    """Publishes until it is told to stop; what was answered with an id was accepted."""
+
+    def __init__(self, service: Service, name: str, accepted: dict[str, Any]) -> None:
+        super().__init__(daemon=True)
+        self.service = service
+        self.name = name
+        self.accepted = accepted
+        self.statuses: list[int] = []
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        for n in count():
+            if self.stopping.wait(0.02):
+                return
+            data = [self.name, n]
+            try:
+                answer = publish(self.service, "busy", data)
+            except (OSError, HTTPException):
+                continue
+            self.statuses.append(answer.status)
+            if answer.status == 200:
+                self.accepted[answer.accepted()] = data
+            elif answer.status == 503:
+                assert "retry-after" in answer.headers

@@ -2,23 +2,18 @@
 
 import json
 import os
-import random
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from http.client import HTTPException
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -27,8 +22,9 @@ from asgi_quickstart import rendering
 from ..promises import SERVERS, promise
 from ..redis_server import RedisServer, needs_redis, redis_server
 from ..service import Service, eventually, write_service
+from .playing import STEPS, Step, assert_exact, number, play
 from .processes import master, workers
-from .subscribers import TOKEN, TRANSPORTS, Events, Subscriber, ask, publish
+from .subscribers import TOKEN, TRANSPORTS, Events, Publisher, ask, publish
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +32,6 @@ Record = Callable[[str, object], None]
 SETTINGS = {"HOST": "127.0.0.1", "PUBLISH_TOKEN": TOKEN}
 JSON = {"Content-Type": "application/json"}
 LOAN = b'{"amount": "12000.00", "rate": "4.5", "months": 24}'
-numbers = count()
 
 
 def write(folder: Path, choices: dict[str, str]) -> Service:
@@ -78,70 +73,6 @@ def in_redis(
         yield started
 
 
-def number(id: str) -> int:
-    return int(id.partition("-")[2])
-
-
-def assert_exact(subscriber: Subscriber, accepted: dict[str, Any]) -> None:
-    """All that was accepted after the id at which it began, once, in order, and nothing that was not published."""
-    got = [id for id, _ in subscriber.got]
-    expected = sorted((id for id in accepted if number(id) > number(subscriber.first)), key=number)
-    assert subscriber.resets == 0
-    assert [id for id in got if id in accepted] == expected
-    assert got == sorted(set(got), key=number)
-    assert all(data == accepted[id] for id, data in subscriber.got if id in accepted)
-
-
-Step = tuple[str, int]
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from(["poll", "events", "socket"]), st.just(0)),  # somebody joins
-        st.tuples(st.sampled_from(["cut", "leave", "return"]), st.integers(0, 9)),
-        st.tuples(st.just("publish"), st.integers(1, 20)),
-    ),
-    min_size=5,
-    max_size=25,
-)
-
-
-def play(service: Service, steps: list[Step]) -> None:
-    """Join, lose the connection, leave, come back with the last id and publish, as told; everybody must have got all."""
-    channel = f"play-{next(numbers)}"
-    accepted: dict[str, Any] = {}
-    present: list[Subscriber] = []
-    absent: list[Subscriber] = []
-    try:
-        for what, amount in steps:
-            if what in TRANSPORTS:
-                present.append(TRANSPORTS[what](service, channel).begin())
-            elif what == "publish":
-                for _ in range(amount):
-                    data = {"n": len(accepted), "text": "é\n\U0001f600"}
-                    accepted[publish(service, channel, data).accepted()] = data
-            elif what == "return" and absent:
-                gone = absent.pop(amount % len(absent))
-                back = random.Random(amount).choice(list(TRANSPORTS.values()))(service, channel, gone.last)
-                back.first, back.got = gone.first, gone.got
-                back.start()
-                present.append(back)
-            elif what in ("cut", "leave") and present:
-                chosen = present[amount % len(present)]
-                chosen.cut()
-                if what == "leave":
-                    present.remove(chosen)
-                    chosen.stop()
-                    absent.append(chosen)
-        newest = max(map(number, accepted), default=0)
-        eventually(lambda: all(number(one.last) >= newest for one in present), message=lambda: service.log)
-    finally:
-        for one in present:
-            one.stop()
-    for one in present:
-        assert_exact(one, accepted)
-    for one in absent:
-        assert_exact(one, {id: data for id, data in accepted.items() if number(id) <= number(one.last)})
-
-
 @needs_redis
 @promise("Channels", fixture="shared")
 def test_everybody_gets_every_message_once_and_in_order_whoever_comes_and_goes(shared: Service) -> None:
@@ -170,33 +101,6 @@ def test_in_memory_too(alone: Service) -> None:
                 ("return", 0),
             ],
         )
-
-
-class Publisher(threading.Thread):
-    """Publishes until it is told to stop; what was answered with an id was accepted."""
-
-    def __init__(self, service: Service, name: str, accepted: dict[str, Any]) -> None:
-        super().__init__(daemon=True)
-        self.service = service
-        self.name = name
-        self.accepted = accepted
-        self.statuses: list[int] = []
-        self.stopping = threading.Event()
-
-    def run(self) -> None:
-        for n in count():
-            if self.stopping.wait(0.02):
-                return
-            data = [self.name, n]
-            try:
-                answer = publish(self.service, "busy", data)
-            except (OSError, HTTPException):
-                continue
-            self.statuses.append(answer.status)
-            if answer.status == 200:
-                self.accepted[answer.accepted()] = data
-            elif answer.status == 503:
-                assert "retry-after" in answer.headers
 
 
 @needs_redis
