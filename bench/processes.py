@@ -19,12 +19,17 @@ def of(session: int) -> Iterator[Path]:
 
 def seconds(session: int) -> float:
     """Processor time of a session's processes since they began, the system's on their behalf too."""
-    return sum(sum(map(int, _fields(folder)[11:13])) for folder in of(session)) / TICK
+    return sum(map(busy, of(session)))
+
+
+def busy(folder: Path) -> float:
+    """Processor time of one process, in seconds."""
+    return sum(map(int, _fields(folder)[11:13])) / TICK
 
 
 def megabytes(session: int) -> list[float]:
     """Resident memory of each process, the largest first; a page that several share is split among them (PSS)."""
-    return sorted((_pss(folder) for folder in of(session)), reverse=True)
+    return sorted(map(pss, of(session)), reverse=True)
 
 
 def _fields(folder: Path) -> list[str]:
@@ -32,7 +37,8 @@ def _fields(folder: Path) -> list[str]:
     return (folder / "stat").read_text().rpartition(")")[2].split()
 
 
-def _pss(folder: Path) -> float:
+def pss(folder: Path) -> float:
+    """Resident memory of one process in MB, see `megabytes`."""
     for line in (folder / "smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024

@@ -24,6 +24,7 @@ from tests.tables import DOCS, replace
 from tests.template.processes import workers
 from tests.template.subscribers import TOKEN, publish
 
+from . import processes
 from .chart import chart
 
 RESULTS = Path(__file__).parent / "results" / "realtime.json"
@@ -76,16 +77,6 @@ def worker(service: Service) -> Path:
     return Path(f"/proc/{pid}")
 
 
-def kilobytes(process: Path) -> int:
-    lines = (process / "smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-
-
-def cpu_seconds(process: Path) -> float:
-    fields = (process / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def connections(process: Path) -> int:
     return len(list((process / "fd").iterdir()))
 
@@ -104,10 +95,10 @@ def idle_memory(transport: str) -> float:
         process = worker(service)
         join(first, service, transport, 100)
         time.sleep(1)  # what is collected later counts too
-        before = kilobytes(process)
+        before = processes.pss(process)
         join(rest, service, transport, IDLE)
         time.sleep(2)
-        return (kilobytes(process) - before) / IDLE
+        return (processes.pss(process) - before) * 1024 / IDLE
 
 
 def quick_requests(service: Service, seconds: float) -> dict[str, float]:
@@ -155,7 +146,7 @@ def fan_out(service: Service, crowd: Crowd, size: int, publishers: int, rate: fl
     """Deliveries a second and their delay in milliseconds; `rate` is in messages a second, 0 as fast as it goes."""
     process = worker(service)
     crowd("reset")
-    start, used = time.monotonic(), cpu_seconds(process)
+    start, used = time.monotonic(), processes.busy(process)
     period = publishers / rate if rate else 0
     threads = [
         Publisher(service, start + (number / rate if rate else 0), period, start + SECONDS)
@@ -175,7 +166,7 @@ def fan_out(service: Service, crowd: Crowd, size: int, publishers: int, rate: fl
         "frames": told["frames"] / seconds,
         "p50": told["p50"],
         "p99": told["p99"],
-        "worker_busy": (cpu_seconds(process) - used) / (time.monotonic() - start),
+        "worker_busy": (processes.busy(process) - used) / (time.monotonic() - start),
         "clients_busy": told["busy"],
     }
 
