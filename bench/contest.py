@@ -93,15 +93,14 @@ OTHERS = [
 
 
 def quickstart(server: str, folder: Path) -> Contestant:
-    """A new service on that server, with the endpoints added as its documentation says, all its middleware on."""
+    """A new service on that server, with the endpoints in the place of its example, all its middleware on."""
     service = write_service(folder / server, server=server)
     (service.folder / ".venv").unlink()
     (service.folder / ".venv").symlink_to(BENCH)
     for name in ("data.py", "models.py"):
         (service.folder / "app" / name).write_text((APPS / name).read_text())
     (service.folder / "app" / "measured.py").write_text((APPS / "quickstart.py").read_text())
-    main = (service.folder / "main.py").read_text()
-    (service.folder / "main.py").write_text(f"{main}\nfrom app.measured import router\n\napp.include_router(router)\n")
+    service.edit("main.py", "from app.loans import router as loans", "from app.measured import router as loans")
     return Contestant(f"ours-{server}", f"this service on {server}", SERVERS[server]["run"], service.folder, SETTINGS)
 
 

@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 # :: filter replace("\n\n", "\n")
 # :: if realtime == "full"
@@ -24,6 +22,7 @@ from channels.mount import mount
 
 # :: endif
 # :: endfilter
+from serving.cors import Cors
 from serving.crash import crashed
 from serving.draining import Draining
 from serving.middleware import Serving
@@ -61,12 +60,8 @@ middleware = [
     Middleware(Proxies, trusted=settings.trusted_proxies),  # first: what follows goes by what it finds out
     Middleware(Serving, settings=settings, draining=draining, always=["/health/live"]),
 ]
-if "*" not in settings.allowed_hosts:
-    middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False))
 if settings.cors_origins:
-    middleware.append(
-        Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"])
-    )
+    middleware.append(Middleware(Cors, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]))
 
 app = FastAPI(
     title="<% name %>",
@@ -76,8 +71,9 @@ app = FastAPI(
     telemetry=telemetry,
     middleware=middleware,
 )
-app.include_router(health)
+# In the order in which they are looked through: what is asked most comes first.
 app.include_router(loans)
 # :: if realtime == "full"
 mount(app, channels, authorize, origins=settings.cors_origins, page=settings.development)
 # :: endif
+app.include_router(health)

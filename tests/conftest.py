@@ -60,8 +60,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
+@pytest.hookimpl(trylast=True)  # when those that are not wanted are gone
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     promises.label(items)
+    items[:] = alone_first(items)
+
+
+def alone_first(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The tests that must be alone come first on both workers, each of which begins with a half of the list.
+
+    In the midst of others each would wait for a long test of the other worker, which waits for it in turn.
+    """
+    alone = [item for item in items if item.get_closest_marker("alone")]
+    others = [item for item in items if not item.get_closest_marker("alone")]
+    half = max(0, len(items) // 2 - len(alone[::2]))
+    return [*alone[::2], *others[:half], *alone[1::2], *others[half:]]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .cork import Corked
 from .settings import ServingSettings, load
 
 LINGER = 0.5  # seconds
@@ -49,7 +50,7 @@ class Connection(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Corked(transport)))
         self._wait_for_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -59,6 +60,10 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._wait_for_client()
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport = cast(Corked, self.transport).transport
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -94,6 +99,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         if self.answered:
-            self.loop.call_later(LINGER, super().shutdown)
+            # In two steps, so that the loop looks for requests in between, even if all has stood still for so long.
+            self.loop.call_later(LINGER / 2, self.loop.call_later, LINGER / 2, super().shutdown)
         else:
             super().shutdown()

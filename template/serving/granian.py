@@ -71,6 +71,7 @@ class Server(MPServer):
             self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
         else:
             super()._respawn_workers(workers, *arguments, **options)
+            self.respawned_wrks.clear()  # else it would end the service when a worker dies twice in 5 seconds
 
     def _init_shared_socket(self) -> None:
         self._ssp = None

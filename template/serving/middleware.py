@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from random import getrandbits
 from time import perf_counter
 
@@ -10,10 +10,12 @@ from asgi_correlation_id import correlation_id
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access_log import AccessLog
+from .cors import VARY
 from .draining import Draining
 from .endings import websocket
+from .hosts import Hosts
 from .recycling import Recycling
-from .refusals import OVERLOAD, STOPPING, refusal_of
+from .refusals import OTHER_HOST, OVERLOAD, STOPPING, refusal_of
 from .security_headers import security_headers
 from .settings import ServingSettings
 from .whole_body import WholeBody
@@ -36,6 +38,8 @@ class Serving:
         self.with_body = WholeBody(app, settings.header_seconds, settings.max_body_bytes)
         self.draining = draining
         self.always = always
+        self.hosts = Hosts(settings.allowed_hosts)
+        self.cors = bool(settings.cors_origins)
         self.limit = settings.max_concurrency
         self.active = 0
         self.security_headers = security_headers(settings.hsts_seconds)
@@ -50,34 +54,40 @@ class Serving:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         if not REQUEST_ID.fullmatch(request_id):
-            request_id = f"{getrandbits(128):032x}"
+            request_id = getrandbits(128).to_bytes(16).hex()
         correlation_id.set(request_id)
         task = asyncio.current_task()
         assert task
         draining = self.draining
         draining.open[task] = False
 
-        async def answer(message: Message) -> None:
+        def answer(message: Message) -> Awaitable[None]:
             nonlocal status
             if status:
-                return await send(message)
+                return send(message)
             status = message.get("status") or STATUS.get(message["type"], 0)
             if message["type"] == "http.response.start":
-                given = {name.lower(): value for name, value in message.get("headers", ())}
+                given = dict(message.get("headers", ()))
                 added = [header for header in self.security_headers if header[0] not in given]
                 added.append((b"x-request-id", request_id.encode()))
+                if self.cors and b"origin" not in headers:
+                    added.append(VARY)
                 if draining.begun and scope["http_version"].startswith("1"):
                     added.append((b"connection", b"close"))
                 message["headers"] = [*message.get("headers", ()), *added]
                 draining.open[task] = b"event-stream" in given.get(b"content-type", b"")
+            return send_and_end(message) if draining.begun else send(message)
+
+        async def send_and_end(message: Message) -> None:
             await send(message)
-            if draining.begun:
-                draining.cancel(streams=True)
+            draining.cancel(streams=True)
 
         self.active += 1
         try:
             if refusal := refusal_of(scope, headers):
                 await refusal(scope, receive, answer)
+            elif not self.hosts.allow(headers.get(b"host", b"")):
+                await OTHER_HOST(scope, receive, answer)
             elif self.active > self.limit and scope["path"] not in self.always:
                 await OVERLOAD(scope, receive, answer)
             elif scope["type"] == "websocket":

@@ -1,17 +1,17 @@
 """Proxies: the client, the scheme and the host that a trusted proxy forwards; nobody else is believed."""
 
-import re
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from .hosts import HOST
+
 # :: if telemetry == "full"
 from .metrics import Metrics
 
 # :: endif
-HOST = re.compile(rb"([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?")
 
 
 class Proxies:
@@ -26,15 +26,16 @@ class Proxies:
         app = Metrics(app)  # outside of what refuses a request, which counts too
         # :: endif
         self.app = app
+        self.trusted = trusted
         self.uvicorn = cast(Any, ProxyHeadersMiddleware)(app, list(trusted))  # takes the client and the scheme
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
             scope["client"] = peer(scope)
-            if scope["client"][0] not in self.uvicorn.trusted_hosts:
-                return await self.app(scope, receive, send)
+            if not self.trusted or scope["client"][0] not in self.uvicorn.trusted_hosts:
+                return self.app(scope, receive, send)
             scope["headers"] = with_forwarded_host(scope["headers"])
-        await self.uvicorn(scope, receive, send)
+        return cast(Awaitable[None], self.uvicorn(scope, receive, send))
 
 
 def peer(scope: Scope) -> tuple[str, int]:

@@ -18,6 +18,7 @@ def refusal(status: int, reason: str) -> PlainTextResponse:
 OVERLOAD = PlainTextResponse("too many requests at once", 503, headers={"retry-after": "1"})
 STOPPING = PlainTextResponse("stopping", 503, headers={"connection": "close", "retry-after": "1"})
 HOST = refusal(400, "exactly one Host header is needed")
+OTHER_HOST = refusal(400, "this service has no such host")
 SMUGGLING = refusal(400, "Content-Length and Transfer-Encoding exclude each other")
 TARGET = refusal(414, f"the target has more than {MAX_TARGET} bytes")
 HEADERS = refusal(431, f"the headers have more than {MAX_HEADERS} bytes")
@@ -34,6 +35,6 @@ def refusal_of(scope: Scope, headers: Mapping[bytes, bytes]) -> PlainTextRespons
         return SMUGGLING
     if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > MAX_TARGET:
         return TARGET
-    if sum(map(len, chain.from_iterable(fields))) > MAX_HEADERS:
+    if len(b"".join(chain.from_iterable(fields))) > MAX_HEADERS:
         return HEADERS
     return None

@@ -1,6 +1,7 @@
 """The settings of serving: from the environment, else from `.env`, else from a secret's file, else these defaults."""
 
 import os
+import re
 import sys
 from ipaddress import ip_network
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from .hosts import NAME
 from .processors import processors
 
 Names = Annotated[
@@ -57,6 +59,14 @@ class ServingSettings(BaseSettings):
         for name in given:
             if name != "unix":
                 ip_network(name)
+        return given
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, given: Names) -> Names:
+        for name in given:
+            if name != "*" and not re.fullmatch(NAME, name.removeprefix("*.")):
+                raise ValueError(f"{name!r}: a host is a name without a port, *.example.com, or *")
         return given
 
     @property

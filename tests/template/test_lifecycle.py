@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import statistics
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from threading import Event
 import httpx2
 import pytest
 
+from ..pace import slowness
 from ..promises import promise
 from ..service import Service, clean_environment, eventually
 from . import probes
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.slow
 
 Record = Callable[[str, object], None]
 POST = {"amount": "1000", "rate": "5", "months": 12}
+DEATHS = 3
 
 
 def keep_asking(ask: Callable[[], httpx2.Response], stop: Event) -> tuple[int, list[str]]:
@@ -55,7 +58,7 @@ def test_a_lifespan_that_raises_ends_the_process_with_a_status(service: Service,
     seconds = time.monotonic() - started
     record_property("figure", f"a start-up that raises: ended after {seconds:.1f} s")
     assert result.returncode != 0
-    assert seconds < 5
+    assert seconds < 5 * slowness()
     assert "RuntimeError: no database" in result.stdout + result.stderr
 
 
@@ -86,24 +89,38 @@ def test_two_services_of_one_user_do_not_disturb_each_other(service: Service, tm
 @pytest.mark.alone
 def test_a_killed_worker_is_replaced_while_the_service_answers(service: Service, record_property: Record) -> None:
     probes.add_to(service)
-    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"):
-        eventually(lambda: len(workers(service)) == 2)
-        before = set(workers(service))
-        victim = service.get("/pid").json()
-        with ThreadPoolExecutor() as pool:
-            stop = Event()
-            asking = pool.submit(keep_asking, service.get, stop)
-            os.kill(victim, signal.SIGKILL)
-            started = time.monotonic()
-            try:
-                eventually(lambda: service.get("/pid").json() not in before, 20, lambda: service.log)
-                seconds = time.monotonic() - started
-            finally:
-                stop.set()
-            asked, wrong = asking.result()
-    record_property("figure", f"replacement answers after {seconds:.1f} s, {len(wrong)} of {asked} requests lost")
-    assert seconds < 2
-    assert len(wrong) <= 1  # what the killed one had in hand
+    seconds = []
+    stop = Event()
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"), ThreadPoolExecutor() as pool:
+        asking = pool.submit(keep_asking, service.get, stop)
+        try:
+            for _ in range(DEATHS):  # in a row: no server may take it for a loop of crashes
+                eventually(lambda: len(workers(service)) == 2, 20, lambda: service.log)
+                before = set(workers(service))
+                victim = next(pid for pid in iter(lambda: pid_of(service), None) if pid in before)
+                os.kill(victim, signal.SIGKILL)
+                started = time.monotonic()
+                eventually(lambda before=before: pid_of(service) not in {None, *before}, 20, lambda: service.log)  # type: ignore[misc]
+                seconds.append(time.monotonic() - started)
+        finally:
+            stop.set()
+        asked, wrong = asking.result()
+    median = statistics.median(seconds)
+    record_property(
+        "figure",
+        f"replacement answers after {median:.1f} s, {len(wrong)} of {asked} requests lost by {DEATHS} deaths",
+    )
+    assert median < 2 * slowness()
+    assert len(wrong) <= DEATHS  # what each had in hand
+
+
+def pid_of(service: Service) -> int | None:
+    """Which worker answers; None if it was killed while it did."""
+    try:
+        pid: int = service.get("/pid").json()
+    except httpx2.TransportError:
+        return None
+    return pid
 
 
 @pytest.mark.parametrize("service", [{"server": "uvicorn"}], ids=["uvicorn"], indirect=True)
@@ -135,7 +152,7 @@ def test_three_restarts_lose_no_request(service: Service, record_property: Recor
         with ExitStack() as clients, ThreadPoolExecutor(32) as pool:
             asking = []
             for number in range(32):
-                client = clients.enter_context(httpx2.Client(base_url=service.url, timeout=20))
+                client = clients.enter_context(httpx2.Client(base_url=service.url, timeout=20, verify=False))
                 once = (
                     {"Connection": "close"} if number % 2 else {}
                 )  # half of them on new connections, half on kept ones
@@ -190,7 +207,7 @@ def test_workers_are_replaced_without_an_error_to_anyone(service: Service, recor
         stop = Event()
         with (
             ThreadPoolExecutor() as pool,
-            httpx2.Client(base_url=service.url, timeout=20) as client,
+            httpx2.Client(base_url=service.url, timeout=20, verify=False) as client,
             client.stream("GET", "/events") as events,
         ):
             lines = events.iter_lines()

@@ -13,11 +13,12 @@ from ..promises import promise
 from ..service import Service, eventually, write_service
 
 SLOW = (
-    "import asyncio\nfrom fastapi import Request\n"
+    "import asyncio\nfrom fastapi import Request, WebSocket\n"
     "@app.get('/slow')\nasync def slow() -> str:\n    await asyncio.sleep(2)\n    return 'done'\n"
     "@app.post('/length')\nasync def length(request: Request) -> int:\n    return len(await request.body())\n"
     "@app.get('/header')\nasync def header(request: Request) -> str:\n    return request.headers['x-folded']\n"
     "@app.get('/count')\nasync def count(number: int) -> int:\n    return number\n"
+    "@app.websocket('/socket')\nasync def open(websocket: WebSocket) -> None:\n    await websocket.accept()\n"
 )
 Record = Callable[[str, object], None]
 SETTINGS = {
@@ -25,7 +26,7 @@ SETTINGS = {
     "WEB_CONCURRENCY": "1",
     "MAX_CONCURRENCY": "5",
     "MAX_BODY_BYTES": "1000",
-    "ALLOWED_HOSTS": "127.0.0.1,api.example.com",
+    "ALLOWED_HOSTS": "127.0.0.1,api.example.com,*.wild.example.com,[::1]",
     "CORS_ORIGINS": "https://app.example.com",
     "HSTS_SECONDS": "60",
 }
@@ -163,9 +164,53 @@ def test_no_answer_names_the_server(running: Service) -> None:
         assert not {"server", "x-powered-by"} & set(running.get(path).headers)
 
 
+NAMED = ["API.Example.com", "api.example.com:8443", "a.b.wild.example.com", "[::1]", "[::1]:8443"]
+OTHERS = [
+    "wild.example.com",
+    "notapi.example.com",
+    "api.example.com.evil.example",
+    "api.example.com:https",
+    "api.example.com@evil.example",
+    "[::2]",
+]
+
+
+@promise("Headers", fixture="running")
+def test_the_named_hosts_alone_are_served(running: Service) -> None:
+    def upgrade(host: str) -> int:
+        asked = f"GET /socket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        asked += f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+            connection.sendall(asked.encode())
+            return int(connection.recv(65536).split()[1])
+
+    for host in NAMED * 2:
+        assert running.get("/", headers={"Host": host}).status_code == 200, host
+        assert upgrade(host) == 101, host
+    for host in OTHERS * 2:
+        assert running.get("/", headers={"Host": host}).status_code == 400, host
+        assert upgrade(host) in (400, 403), host
+
+
 @promise("Headers", fixture="running")
 def test_pages_of_the_named_origins_alone_may_ask(running: Service) -> None:
-    named = running.get("/", headers={"Origin": "https://app.example.com"})
-    other = running.get("/", headers={"Origin": "https://evil.example.com"})
-    assert named.headers["access-control-allow-origin"] == "https://app.example.com"
-    assert "access-control-allow-origin" not in other.headers
+    origins = {
+        "nobody": {},
+        "named": {"Origin": "https://app.example.com"},
+        "other": {"Origin": "https://evil.example.com"},
+    }
+    for who, headers in origins.items():
+        answer = running.get("/", headers=headers)
+        allowed = "https://app.example.com" if who == "named" else None
+        assert answer.headers.get("access-control-allow-origin") == allowed
+        assert answer.headers.get_list("vary") == ["Origin"]  # or a cache would give one's answer to the other
+
+
+@promise("Headers", fixture="running")
+def test_the_named_origins_alone_may_ask_what_they_may(running: Service) -> None:
+    for origin, status in ("https://app.example.com", 200), ("https://evil.example.com", 400):
+        headers = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-own"}
+        answer = httpx2.options(running.url + "/loans/quote", headers=headers)
+        assert answer.status_code == status
+        assert answer.headers.get("access-control-allow-origin") == (origin if status == 200 else None)
+        assert "Origin" in answer.headers["vary"]

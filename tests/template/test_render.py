@@ -68,8 +68,8 @@ def test_boots_and_answers(rendered: Service) -> None:
 OWN: dict[tuple[str, str], set[str]] = {
     ("manager", "pipenv"): {"Pipfile", "tests/test_pipfile.py"},
     ("manager", "poetry"): {"poetry.toml"},
-    ("server", "gunicorn"): {"uvicorn.conf.py", "serving/gunicorn.py", "serving/connection.py"},
-    ("server", "uvicorn"): {"serving/uvicorn.py", "serving/connection.py"},
+    ("server", "gunicorn"): {"uvicorn.conf.py", "serving/gunicorn.py", "serving/connection.py", "serving/cork.py"},
+    ("server", "uvicorn"): {"serving/uvicorn.py", "serving/connection.py", "serving/cork.py"},
     ("server", "granian"): {"serving/granian.py", "serving/message_size.py"},
     ("server", "hypercorn"): {"gunicorn.conf.py", "serving/gunicorn.py", "serving/hypercorn.py"},
     ("telemetry", "full"): {"serving/metrics.py", "serving/exporter.py", "tests/test_telemetry.py"},

@@ -57,7 +57,14 @@ def test_a_crash_is_logged_once_with_the_id_of_its_request_and_shown_to_nobody(s
 
 
 @promise("Start")
-@pytest.mark.parametrize(("name", "value", "wanted"), [("PORT", "eighty", "integer"), ("LOG_LEVEL", "loud", "'DEBUG'")])
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("PORT", "eighty", "integer"),
+        ("LOG_LEVEL", "loud", "'DEBUG'"),
+        ("ALLOWED_HOSTS", "*example.com", "a host is a name"),
+    ],
+)
 def test_a_wrong_setting_stops_the_start_with_one_line(service: Service, name: str, value: str, wanted: str) -> None:
     refuses_to_start(service, name, value, wanted)
 

@@ -99,7 +99,7 @@ def measuring(folder: Path, server: str) -> Service:
 
 def metrics(service: Service) -> str:
     """What Prometheus gets."""
-    response = httpx2.get(f"http://127.0.0.1:{service.metrics_port}/metrics", timeout=10)
+    response = httpx2.get(f"http://127.0.0.1:{service.metrics_port}/metrics", timeout=10, verify=False)
     assert response.status_code == 200
     return response.text
 

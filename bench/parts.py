@@ -1,0 +1,46 @@
+"""What each part of the service costs on the wire: the service on gunicorn without it, beside the whole and the founding set-up."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.service import Service
+
+from .contest import FOUNDING, Contestant, quickstart
+from .endpoints import ENDPOINTS
+from .throughput import CONNECTIONS, Race, summary
+
+SECONDS = 0.3  # of a round: many short ones, so that all see the same machine
+NO_MIDDLEWARE = ("main.py", "    middleware=middleware,\n", "")
+NO_CONNECTIONS = ("serving/connection.py", '        "http": Connection,\n', "")
+# What is taken away: edits (file, old, new) and settings.
+WITHOUT: dict[str, tuple[list[tuple[str, str, str]], dict[str, str]]] = {
+    "the access log": ([], {"LOG_LEVEL": "WARNING"}),
+    "the proxies' headers": ([("main.py", "    Middleware(Proxies", "    # ")], {}),
+    "CORS": ([], {"CORS_ORIGINS": ""}),
+    "any middleware": ([NO_MIDDLEWARE], {}),
+    "the deadlines of connections": ([NO_CONNECTIONS], {}),
+    "any middleware and the deadlines": ([NO_MIDDLEWARE, NO_CONNECTIONS], {}),
+}
+
+
+def variants(folder: Path) -> Iterator[Contestant]:
+    """The founding set-up, the whole service, and the service without each part."""
+    yield FOUNDING
+    yield replace(quickstart("gunicorn", folder / "whole"), key="whole", title="this service, whole")
+    for part, (edits, settings) in WITHOUT.items():
+        one = quickstart("gunicorn", folder / part)
+        for file, old, new in edits:
+            Service(one.folder).edit(file, old, new)
+        yield replace(one, key=part, title=f"without {part}", environment={**one.environment, **settings})
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """The section `parts` of the results."""
+    rounds = 3 if quick else 41
+    small = [one for one in ENDPOINTS if one.name == "json"]
+    with tempfile.TemporaryDirectory() as name, Race(variants(Path(name)), Path(name)) as race:
+        race.run(small, rounds, SECONDS, latency=False)
+    return {"rounds": rounds, "seconds": SECONDS, "connections": CONNECTIONS} | summary(race)
