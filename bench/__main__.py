@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import charts, client, growth, layers, report, results, stack, start, throughput, tool
+from . import charts, client, growth, layers, parts, report, results, stack, start, throughput, tool
 
 SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "stack": stack.section,
     "layers": layers.measure,
     "client": client.measure,
     "throughput": throughput.measure,
+    "parts": parts.measure,
     "start": start.measure,
     "growth": growth.measure,
     "tool": tool.measure,

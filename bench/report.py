@@ -121,6 +121,12 @@ def layers(figures: Mapping[str, Any]) -> str:
     )
 
 
+def parts(figures: Mapping[str, Any]) -> str:
+    """The service without each of its parts."""
+    rows = [[row["title"], f"{row['ratio']:.2f}", f"{row['cpu_us']:.0f} µs"] for row in figures["rows"]]
+    return grid(["", "throughput", "the server's processor time an answer"], rows) + failures(figures)
+
+
 TABLES: dict[str, Callable[[Any], str]] = {
     "throughput": throughput,
     "start": start,
@@ -129,6 +135,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "client": client,
     "stack": stack.table,
     "layers": layers,
+    "parts": parts,
 }
 
 

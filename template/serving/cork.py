@@ -35,7 +35,7 @@ class Corked:
 
     def send(self) -> None:
         """Send now what was written."""
-        if not self.transport.is_closing():
+        if not self.transport.is_closing():  # the client may have left meanwhile
             self.transport.write(b"".join(self.written))
         self.written.clear()
 

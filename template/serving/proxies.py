@@ -6,12 +6,11 @@ from typing import Any, cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from .hosts import HOST
-
 # :: if telemetry == "full"
-from .metrics import Metrics
+from serving.metrics import Metrics
 
 # :: endif
+from .hosts import HOST
 
 
 class Proxies:

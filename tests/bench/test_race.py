@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import contest, start
+from bench import contest, parts, start
 from bench.contest import APPS, FOUNDING, OTHERS, Contestant, contestants, quickstart, started
 from bench.endpoints import ENDPOINTS, faults
 from bench.throughput import Race, summary
@@ -135,6 +135,12 @@ def test_the_quick_form_finds_the_ratios(tmp_path: Path, record_property: Callab
     assert ratios["bare", "json"] > 1.5
     assert ratios["ours-gunicorn", "json"] > 0.25
     assert ratios["ours-gunicorn", "items"] > 1.5
+
+
+def test_the_service_runs_without_each_of_its_parts(tmp_path: Path) -> None:
+    one = race(tmp_path, list(parts.variants(tmp_path)), ("json",))
+    assert not one.out
+    assert len(one.cells) == len(parts.WITHOUT) + 2  # and whole, and the founding set-up
 
 
 def test_memory_and_times_of_a_start_are_measured(tmp_path: Path) -> None:
