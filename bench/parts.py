@@ -15,11 +15,17 @@ from .throughput import CONNECTIONS, Race, summary
 SECONDS = 0.3  # of a round: many short ones, so that all see the same machine
 NO_MIDDLEWARE = ("main.py", "    middleware=middleware,\n", "")
 NO_CONNECTIONS = ("serving/connection.py", '        "http": Connection,\n', "")
+NO_CORK = [
+    ("serving/connection.py", "cast(asyncio.Transport, Corked(transport))", "transport"),
+    ("serving/connection.py", "cast(Corked, self.transport).transport", "self.transport"),
+]
 # What is taken away: edits (file, old, new) and settings.
 WITHOUT: dict[str, tuple[list[tuple[str, str, str]], dict[str, str]]] = {
     "the access log": ([], {"LOG_LEVEL": "WARNING"}),
     "the proxies' headers": ([("main.py", "    Middleware(Proxies", "    # ")], {}),
     "CORS": ([], {"CORS_ORIGINS": ""}),
+    "what is added to an answer's headers": ([("serving/middleware.py", ", *added]", "]")], {}),
+    "sending answers together": (NO_CORK, {}),
     "any middleware": ([NO_MIDDLEWARE], {}),
     "the deadlines of connections": ([NO_CONNECTIONS], {}),
     "any middleware and the deadlines": ([NO_MIDDLEWARE, NO_CONNECTIONS], {}),

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
-VARY = (b"vary", b"Origin")  # an answer to no page is none for a page of one of the origins, whatever cache it lies in
+VARY = (b"vary", b"Origin")  # or a cache would give a page what was answered to somebody who is none
 
 
 class Cors(CORSMiddleware):

@@ -28,27 +28,30 @@ Args = TypeVarTuple("Args")
 LINGER = 0.5  # seconds in which requests on their way are still answered after the worker was told to stop
 
 
-class LingeringLoop(uvloop.Loop):
-    """uvloop, but the first signal's handler alone is called, and LINGER later: granian closes idle connections at once.
+class Loop(uvloop.Loop):
+    """uvloop, but the first signal's handler alone is called, and `linger` later: granian closes idle connections at once.
 
-    Told twice to stop, it may wait for a lock of its own for ever.
+    Told twice to stop, it may wait for a lock of its own for ever. And uvloop forgets a signal that comes while it does
+    not run, as between the start-up of the lifespan and the first request.
     """
 
+    linger = 0.0
     told = False
 
     def add_signal_handler(self, sig: int, callback: Callable[[*Args], object], *args: *Args) -> None:
         def once() -> None:
             if not self.told:
                 self.told = True
-                self.call_later(LINGER, callback, *args)
+                self.call_later(self.linger, callback, *args)
 
-        super().add_signal_handler(sig, once)
+        signal.signal(sig, lambda number, frame: self.call_soon_threadsafe(once))
 
 
 @loops.register("uvloop")
 def event_loop() -> asyncio.AbstractEventLoop:
     """What granian makes in each worker."""
-    loop = uvloop.Loop() if load(ServingSettings).development else LingeringLoop()
+    loop = Loop()
+    loop.linger = 0 if load(ServingSettings).development else LINGER
     asyncio.set_event_loop(loop)
     return loop
 

@@ -1,4 +1,4 @@
-"""The hosts for which this service answers: who names another was led here by a name that is not ours."""
+"""The hosts for which this service answers."""
 
 import re
 from collections.abc import Collection

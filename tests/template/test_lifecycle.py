@@ -137,6 +137,20 @@ def test_a_worker_that_dies_while_the_master_waits_for_its_answer_is_replaced_at
         eventually(lambda: len(set(workers(service)) - {victim}) == 2, 5)
 
 
+@pytest.mark.parametrize("service", [{"server": "granian"}], ids=["granian"], indirect=True)
+def test_a_worker_that_is_told_to_stop_while_its_loop_stands_still_stops(service: Service) -> None:
+    told = (
+        "    told = False\n\n    def run_until_complete(self, future: object) -> object:\n"
+        "        result = super().run_until_complete(future)\n"  # first of the start-up of the lifespan
+        "        os.kill(os.getpid(), signal.SIGTERM)\n        return result\n"
+    )
+    service.edit("serving/granian.py", "    told = False\n", told)
+    service.ready = "/health/live"  # it drains from the first moment on
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        # It has ended, and the next one is in its place.
+        eventually(lambda: service.log.count("Started worker-1") > 1, 10, lambda: service.log)
+
+
 # How often depends on how busy the machine is.
 NOT_YET_READ = (
     "a few of 30,000 requests on new connections fail: what a worker has accepted and not yet read when it stops is "
