@@ -27,8 +27,8 @@ WITHOUT: dict[str, tuple[list[tuple[str, str, str]], dict[str, str]]] = {
     "what is added to an answer's headers": ([("serving/middleware.py", ", *added]", "]")], {}),
     "sending answers together": (NO_CORK, {}),
     "any middleware": ([NO_MIDDLEWARE], {}),
-    "the deadlines of connections": ([NO_CONNECTIONS], {}),
-    "any middleware and the deadlines": ([NO_MIDDLEWARE, NO_CONNECTIONS], {}),
+    "deadlines of connections, and without sending together": ([NO_CONNECTIONS], {}),
+    "any of it": ([NO_MIDDLEWARE, NO_CONNECTIONS], {}),
 }
 
 
