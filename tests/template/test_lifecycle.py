@@ -97,7 +97,7 @@ def test_a_killed_worker_is_replaced_while_the_service_answers(service: Service,
             for _ in range(DEATHS):  # in a row: no server may take it for a loop of crashes
                 eventually(lambda: len(workers(service)) == 2, 20, lambda: service.log)
                 before = set(workers(service))
-                victim = next(pid for pid in iter(lambda: pid_of(service), None) if pid in before)
+                victim = service.get("/pid").json()
                 os.kill(victim, signal.SIGKILL)
                 started = time.monotonic()
                 eventually(lambda before=before: pid_of(service) not in {None, *before}, 20, lambda: service.log)  # type: ignore[misc]
