@@ -100,7 +100,8 @@ def quickstart(server: str, folder: Path) -> Contestant:
     for name in ("data.py", "models.py"):
         (service.folder / "app" / name).write_text((APPS / name).read_text())
     (service.folder / "app" / "measured.py").write_text((APPS / "quickstart.py").read_text())
-    service.edit("main.py", "from app.loans import router as loans", "from app.measured import router as loans")
+    service.edit("main.py", "from app.loans import router as loans", "from app.measured import add")
+    service.edit("main.py", "app.include_router(loans)", "add(app)")
     return Contestant(f"ours-{server}", f"this service on {server}", SERVERS[server]["run"], service.folder, SETTINGS)
 
 

@@ -19,28 +19,34 @@ NO_CORK = [
     ("serving/connection.py", "cast(asyncio.Transport, Corked(transport))", "transport"),
     ("serving/connection.py", "cast(Corked, self.transport).transport", "self.transport"),
 ]
-# What is taken away: edits (file, old, new) and settings.
-WITHOUT: dict[str, tuple[list[tuple[str, str, str]], dict[str, str]]] = {
-    "the access log": ([], {"LOG_LEVEL": "WARNING"}),
-    "the proxies' headers": ([("main.py", "    Middleware(Proxies", "    # ")], {}),
-    "CORS": ([], {"CORS_ORIGINS": ""}),
-    "what is added to an answer's headers": ([("serving/middleware.py", ", *added]", "]")], {}),
-    "sending answers together": (NO_CORK, {}),
-    "any middleware": ([NO_MIDDLEWARE], {}),
-    "deadlines of connections, and without sending together": ([NO_CONNECTIONS], {}),
-    "any of it": ([NO_MIDDLEWARE, NO_CONNECTIONS], {}),
+ROUTER = (
+    "main.py",
+    "add(app)",
+    "from fastapi import APIRouter\n\nrouter = APIRouter()\nadd(router)\napp.include_router(router)",
+)
+# What is changed: edits (file, old, new) and settings.
+CHANGES: dict[str, tuple[list[tuple[str, str, str]], dict[str, str]]] = {
+    "without the access log": ([], {"LOG_LEVEL": "WARNING"}),
+    "without the proxies' headers": ([("main.py", "    Middleware(Proxies", "    # ")], {}),
+    "without CORS": ([], {"CORS_ORIGINS": ""}),
+    "without what is added to an answer's headers": ([("serving/middleware.py", ", *added]", "]")], {}),
+    "without sending answers together": (NO_CORK, {}),
+    "without any middleware": ([NO_MIDDLEWARE], {}),
+    "without deadlines of connections, and without sending together": ([NO_CONNECTIONS], {}),
+    "without any of it": ([NO_MIDDLEWARE, NO_CONNECTIONS], {}),
+    "with the endpoints in a router": ([ROUTER], {}),
 }
 
 
 def variants(folder: Path) -> Iterator[Contestant]:
-    """The founding set-up, the whole service, and the service without each part."""
+    """The founding set-up, the whole service, and the service with each change."""
     yield FOUNDING
     yield replace(quickstart("gunicorn", folder / "whole"), key="whole", title="this service, whole")
-    for part, (edits, settings) in WITHOUT.items():
-        one = quickstart("gunicorn", folder / part)
+    for change, (edits, settings) in CHANGES.items():
+        one = quickstart("gunicorn", folder / change)
         for file, old, new in edits:
             Service(one.folder).edit(file, old, new)
-        yield replace(one, key=part, title=f"without {part}", environment={**one.environment, **settings})
+        yield replace(one, key=change, title=change, environment={**one.environment, **settings})
 
 
 def measure(quick: bool) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What the middleware of the service costs a request, in this process: no socket, no server, no other process.
 
 Run as `python -m bench.stack [--quick]`; it prints microseconds a request: bare, with all of the stack, and
-with each of its middlewares alone.
+with each of its middlewares alone; and around an application that does nothing, beside which the processor's caches
+have nothing else to hold.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from typing import Any
 
 import uvloop
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.service import write_service
 
@@ -50,6 +51,21 @@ def service() -> Iterator[FastAPI]:
             os.chdir(before[0])
             sys.path[:] = before[1]
             logging.config.dictConfig({"version": 1, "root": {"level": "WARNING"}})  # else to a stream that is closed
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that only reads the request and answers."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def around_nothing(app: FastAPI) -> ASGIApp:
+    """All the middleware of the application, around one that does nothing."""
+    stack: ASGIApp = nothing
+    for one in reversed(app.user_middleware):
+        stack = one.cls(stack, *one.args, **one.kwargs)
+    return stack
 
 
 def stacks(app: FastAPI) -> dict[str, ASGIApp]:
@@ -108,11 +124,15 @@ async def batch(
 async def measure(rounds: int) -> dict[str, dict[str, dict[str, float]]]:
     """By request and stack: the least and the median of `rounds` batches, which take turns."""
     with service() as app:
-        built = stacks(app)
-        turns: dict[str, dict[str, list[float]]] = {request: {name: [] for name in built} for request in REQUESTS}
+        whole, empty = stacks(app), {"bare": nothing, "all": around_nothing(app)}
+        cases = {request: (whole, parameters) for request, parameters in REQUESTS.items()}
+        cases |= {f"{request}, to nothing": (empty, parameters) for request, parameters in REQUESTS.items()}
+        turns: dict[str, dict[str, list[float]]] = {
+            request: {name: [] for name in built} for request, (built, _) in cases.items()
+        }
         async with app.router.lifespan_context(app) as state:
             for number in range(rounds + 1):
-                for request, parameters in REQUESTS.items():
+                for request, (built, parameters) in cases.items():
                     for name, application in built.items():
                         taken = await batch(application, app, dict(state or {}), *parameters)
                         if number:  # the first one fills caches

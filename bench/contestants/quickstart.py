@@ -1,16 +1,14 @@
-"""What is added to a new service as `app/measured.py`, written as its documentation says: typed answers, async."""
+"""What is added to a new service as `app/measured.py`: typed answers, async, on the application itself as the founding one's."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 
 from .data import AREAS, CHUNKS, PARTS, ROWS
 from .models import Item, Order
-
-router = APIRouter()
 
 
 class Message(BaseModel):
@@ -38,27 +36,22 @@ async def current_user(authorization: str = "anonymous") -> str:
     return authorization
 
 
-@router.get("/plain")
 async def plain() -> PlainTextResponse:
     return PlainTextResponse("Hello, world!")
 
 
-@router.get("/json")
 async def small() -> Message:
     return Message(message="Hello, world!")
 
 
-@router.get("/items")
 async def items() -> list[Item]:
     return [Item(**row) for row in ROWS]
 
 
-@router.post("/orders")
 async def order(order: Order) -> Receipt:
     return Receipt(name=order.name, total=order.quantity * order.price)
 
 
-@router.get("/users/{user_id}")
 async def user(user_id: int, user: Annotated[str, Depends(current_user)], limit: int = 10) -> User:
     return User(id=user_id, limit=limit, user=user)
 
@@ -68,7 +61,6 @@ async def chunks() -> AsyncIterator[bytes]:
         yield chunk
 
 
-@router.get("/stream")
 async def stream() -> StreamingResponse:
     return StreamingResponse(chunks(), media_type="application/octet-stream")
 
@@ -86,4 +78,14 @@ for area in range(AREAS):
     for number in range(PARTS):
         inner.get(f"/things/{{thing}}/part{number}")(part(area, number))
     shelves.include_router(inner)
-router.include_router(shelves)
+
+
+def add(app: FastAPI) -> None:
+    """The endpoints, on the application."""
+    app.get("/plain")(plain)
+    app.get("/json")(small)
+    app.get("/items")(items)
+    app.post("/orders")(order)
+    app.get("/users/{user_id}")(user)
+    app.get("/stream")(stream)
+    app.include_router(shelves)

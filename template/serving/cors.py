@@ -12,6 +12,6 @@ class Cors(CORSMiddleware):
     """`CORSMiddleware` that is not in the way of a request without Origin; `Serving` adds what a cache must know."""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
-        if scope["type"] == "http" and any(name == b"origin" for name, _ in scope["headers"]):
+        if scope["type"] == "http" and b"origin" in dict(scope["headers"]):
             return super().__call__(scope, receive, send)
         return self.app(scope, receive, send)

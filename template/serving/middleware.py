@@ -20,7 +20,7 @@ from .security_headers import security_headers
 from .settings import ServingSettings
 from .whole_body import WholeBody
 
-REQUEST_ID = re.compile(r"[0-9A-Za-z-]{16,64}")  # of a proxy or a caller; another could forge what is in the log
+REQUEST_ID = re.compile(rb"[0-9A-Za-z-]{16,64}")  # of a proxy or a caller; another could forge what is in the log
 STATUS = {"websocket.accept": 101, "websocket.close": 403}  # closed before it was accepted
 
 
@@ -52,9 +52,9 @@ class Serving:
         start = perf_counter()
         status = 0
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
-        if not REQUEST_ID.fullmatch(request_id):
-            request_id = getrandbits(128).to_bytes(16).hex()
+        given_id = headers.get(b"x-request-id")
+        accepted = given_id and REQUEST_ID.fullmatch(given_id)
+        request_id = accepted[0].decode() if accepted else getrandbits(128).to_bytes(16).hex()
         correlation_id.set(request_id)
         task = asyncio.current_task()
         assert task

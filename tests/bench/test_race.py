@@ -140,7 +140,7 @@ def test_the_quick_form_finds_the_ratios(tmp_path: Path, record_property: Callab
 def test_the_service_runs_without_each_of_its_parts(tmp_path: Path) -> None:
     one = race(tmp_path, list(parts.variants(tmp_path)), ("json",))
     assert not one.out
-    assert len(one.cells) == len(parts.WITHOUT) + 2  # and whole, and the founding set-up
+    assert len(one.cells) == len(parts.CHANGES) + 2  # and whole, and the founding set-up
 
 
 def test_memory_and_times_of_a_start_are_measured(tmp_path: Path) -> None:

@@ -82,11 +82,13 @@ def test_the_stack_is_measured_whole_and_one_by_one() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "bench.stack", "--quick"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    rows = [line.split(" | ") for line in run.stdout.splitlines() if line.startswith("| GET /")]
-    least = {row[1]: float(row[2]) for row in rows}
+    rows = [line.removeprefix("| ").split(" | ") for line in run.stdout.splitlines()]
+    least = {row[1]: float(row[2]) for row in rows if row[0] == "GET /"}
     named = set(re.findall(r"Middleware\((\w+),", (ROOT / "template/main.py").read_text()))
     assert len(named) >= 3 and set(least) == {"bare", "all"} | named  # of which some are only there with a setting
     assert least["bare"] < least["all"]
+    empty = {row[1]: float(row[2]) for row in rows if row[0] == "GET /, to nothing"}
+    assert empty["bare"] < empty["all"] < least["bare"]
 
 
 def test_charts_are_drawn_and_the_same_figures_give_the_same_bytes(
