@@ -24,9 +24,9 @@ def bars(axes: Axes, rows: list[Mapping[str, Any]], figure: str, behind: str | N
     names, colours = [row["title"] for row in rows], [colour(row["contestant"]) for row in rows]
     if behind:
         axes.barh(names, [row[behind] for row in rows], color=colours, alpha=0.45)
-    drawn = axes.barh(names, [row[figure] for row in rows], color=colours)
-    if not behind:
-        axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8, color=OTHER)
+    else:  # beside the name and not the bar, where other lines may be
+        names = [f"{name}  {row[figure]:.2f}" for name, row in zip(names, rows, strict=True)]
+    axes.barh(names, [row[figure] for row in rows], color=colours)
     axes.invert_yaxis()
     axes.grid(False)
     axes.tick_params(labelsize=8)
@@ -85,9 +85,9 @@ def growth(figures: Mapping[str, Any]) -> None:
             if name == "workers":
                 axes.set_xticks([1, 2])
             axes.yaxis.set_major_formatter("{x:,.0f}")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, axes.get_ylim()[1] * (1.1 + 0.06 * len(lines)))  # room for the legend
             axes.set_title(f"Answers a second by {name}")
-            axes.legend()
+            axes.legend(fontsize=8)
 
 
 QUANTITIES = ("routes", "middlewares", "connections", "workers")

@@ -224,6 +224,36 @@ def test_ctrl_c_ends_it_with_one_line_and_deletes_nothing(quickstart: Quickstart
     assert "mine" == (folder / "notes.txt").read_text()
 
 
+CARELESS = """
+import signal, sys
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == "LATE":
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                pass
+
+sys.meta_path.insert(0, Finder)
+"""
+
+
+@pytest.mark.parametrize("module", ["asgi_quickstart.cli", "copier"])
+def test_ctrl_c_ends_it_though_a_module_loses_it_while_it_is_imported(module: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(CARELESS.replace("LATE", module))
+    run = subprocess.run(
+        [BIN / "asgi-quickstart", "new", "orders", "--no-install"],
+        cwd=tmp_path,
+        env=clean_environment() | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (130, "", "asgi-quickstart: stopped\n") == (run.returncode, run.stdout, run.stderr)
+    assert not (tmp_path / "orders").exists()
+
+
 @pytest.mark.slow
 def test_run_serves_the_new_service_in_development_mode(quickstart: Quickstart) -> None:
     import httpx2

@@ -1,16 +1,16 @@
-"""The entry point: imports nothing before Ctrl-C is looked after."""
+"""The entry point: Ctrl-C is looked after before anything else is imported."""
 
-import sys
+from . import interrupt
 
 
 def main() -> None:
     """Run the command; see `cli.main`."""
     try:
-        from . import cli
-    except KeyboardInterrupt:
-        print("asgi-quickstart: stopped", file=sys.stderr)
-        sys.exit(130)
-    cli.main()
+        with interrupt.at_once():
+            from . import cli
+        cli.main()
+    except KeyboardInterrupt:  # between the two
+        interrupt.stop()
 
 
 if __name__ == "__main__":

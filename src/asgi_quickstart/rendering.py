@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import history
+from . import history, interrupt
 from .answers import Answers
 from .errors import Error, Refusal, UsageError
 from .options import TEMPLATE
@@ -16,8 +16,9 @@ from .options import TEMPLATE
 @contextmanager
 def rendered(answers: Answers, template: Path = TEMPLATE, version: str = "") -> Iterator[Path]:
     """A temporary folder with the service's files; `version` is that of the template, this command's by default."""
-    import copier  # slow to import: only when something is rendered
-    from copier.errors import CopierError
+    with interrupt.at_once():
+        import copier  # slow to import: only when something is rendered
+        from copier.errors import CopierError
 
     # Lists, because copier writes them down, and YAML has no tuples.
     data = {name: list(value) if isinstance(value, tuple) else value for name, value in answers.values.items()}
