@@ -1,4 +1,4 @@
-"""What each part of the service costs on the wire: the service on gunicorn without it, beside the whole and the founding set-up."""
+"""What parts of the service cost on the wire: the service on gunicorn with one change, beside the whole and the founding set-up."""
 
 import tempfile
 from collections.abc import Iterator
