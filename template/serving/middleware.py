@@ -52,8 +52,7 @@ class Serving:
         start = perf_counter()
         status = 0
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        given_id = headers.get(b"x-request-id")
-        accepted = given_id and REQUEST_ID.fullmatch(given_id)
+        accepted = REQUEST_ID.fullmatch(headers.get(b"x-request-id", b""))
         request_id = accepted[0].decode() if accepted else getrandbits(128).to_bytes(16).hex()
         correlation_id.set(request_id)
         task = asyncio.current_task()
