@@ -19,6 +19,10 @@ NO_CORK = [
     ("serving/connection.py", "cast(asyncio.Transport, Corked(transport))", "transport"),
     ("serving/connection.py", "cast(Corked, self.transport).transport", "self.transport"),
 ]
+NO_HEADERS = [
+    ("serving/middleware.py", '[*headers, *added, (b"x-request-id", request_id.encode())]', "[*headers]"),
+    ("serving/middleware.py", "if self.cors and", "if False and"),
+]
 ROUTER = (
     "main.py",
     "add(app)",
@@ -29,7 +33,8 @@ CHANGES: dict[str, tuple[list[tuple[str, str, str]], dict[str, str]]] = {
     "without the access log": ([], {"LOG_LEVEL": "WARNING"}),
     "without the proxies' headers": ([("main.py", "    Middleware(Proxies", "    # ")], {}),
     "without CORS": ([], {"CORS_ORIGINS": ""}),
-    "without what is added to an answer's headers": ([("serving/middleware.py", ", *added]", "]")], {}),
+    "without what is added to an answer's headers": (NO_HEADERS, {}),
+    "without keeping what is loaded from the garbage collector": ([("serving/ready.py", "gc.freeze()", "pass")], {}),
     "without sending answers together": (NO_CORK, {}),
     "without any middleware": ([NO_MIDDLEWARE], {}),
     "without deadlines of connections, and without sending together": ([NO_CONNECTIONS], {}),

@@ -22,12 +22,11 @@ from channels.mount import mount
 
 # :: endif
 # :: endfilter
-from serving.cors import Cors
 from serving.crash import crashed
 from serving.draining import Draining
 from serving.middleware import Serving
-from serving.notification import tell_ready
 from serving.proxies import Proxies
+from serving.ready import ready
 from serving.settings import load
 from serving.slow_readers import SlowReaders
 from serving.watchdog import Watchdog
@@ -52,16 +51,20 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Open what requests share (a pool, a client) before the first one; close it after the last."""
     watchdog = Watchdog(settings.worker_timeout, on=not settings.development)
     with draining, watchdog, SlowReaders(settings.header_seconds):
-        tell_ready()
+        ready()
         yield State(settings=settings, draining=draining)
 
 
 middleware = [
     Middleware(Proxies, trusted=settings.trusted_proxies),  # first: what follows goes by what it finds out
-    Middleware(Serving, settings=settings, draining=draining, always=["/health/live"]),
+    Middleware(
+        Serving,
+        settings=settings,
+        draining=draining,
+        always=["/health/live"],
+        cors={"allow_methods": ["*"], "allow_headers": ["*"]},
+    ),
 ]
-if settings.cors_origins:
-    middleware.append(Middleware(Cors, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]))
 
 app = FastAPI(
     title="<% name %>",

@@ -59,7 +59,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._wait_for_client()
+        if self.answered:
+            self._wait_for_client()
 
     def handle_websocket_upgrade(self) -> None:
         self.transport = cast(Corked, self.transport).transport
@@ -70,17 +71,20 @@ class Connection(HttpToolsProtocol):
         self.unfinished = True
 
     def on_headers_complete(self) -> None:
-        self._stop_waiting()
+        if self.deadline:
+            self._stop_waiting()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._stop_waiting()
+        if self.deadline:
+            self._stop_waiting()
         self.unfinished = False
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._wait_for_client()
+        if self.unfinished:
+            self._wait_for_client()
 
     def _wait_for_client(self) -> None:
         if not self.answered or self not in self.connections:  # closed, or a WebSocket now

@@ -18,6 +18,7 @@ class Corked:
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.written: list[bytes] = []
+        self.is_closing = transport.is_closing  # asked for with each answer; __getattr__ takes longer
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.transport, name)
@@ -35,7 +36,7 @@ class Corked:
 
     def send(self) -> None:
         """Send now what was written."""
-        if not self.transport.is_closing():  # the client may have left meanwhile
+        if not self.is_closing():  # the client may have left meanwhile
             self.transport.write(b"".join(self.written))
         self.written.clear()
 

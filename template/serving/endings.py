@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -9,10 +10,10 @@ from .draining import Draining
 from .refusals import STOPPING
 
 
-async def websocket(app: ASGIApp, draining: Draining, scope: Scope, receive: Receive, send: Send) -> None:
+async def websocket(
+    app: ASGIApp, draining: Draining, task: asyncio.Task[Any], scope: Scope, receive: Receive, send: Send
+) -> None:
     """Call the application; once draining has begun, close with 1012 (service restart) whatever it is doing."""
-    task = asyncio.current_task()
-    assert task
     closed = False
 
     async def close() -> None:

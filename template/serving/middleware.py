@@ -5,12 +5,13 @@ import re
 from collections.abc import Awaitable, Collection
 from random import getrandbits
 from time import perf_counter
+from typing import Any
 
 from asgi_correlation_id import correlation_id
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .access_log import AccessLog
-from .cors import VARY
+from .access_log import Request, log_json, log_readable
 from .draining import Draining
 from .endings import websocket
 from .hosts import Hosts
@@ -21,6 +22,8 @@ from .settings import ServingSettings
 from .whole_body import WholeBody
 
 REQUEST_ID = re.compile(rb"[0-9A-Za-z-]{16,64}")  # of a proxy or a caller; another could forge what is in the log
+BODY = frozenset((b"content-length", b"transfer-encoding"))
+VARY = (b"vary", b"Origin")  # or a cache would give a page what was answered to somebody who is none
 STATUS = {"websocket.accept": 101, "websocket.close": 403}  # closed before it was accepted
 
 
@@ -28,31 +31,33 @@ class Serving:
     """ASGI middleware that names, limits, refuses, ends and logs requests and WebSockets, as the settings say.
 
     It is one and not eight, because each costs a request microseconds; the modules that it imports say what each part does.
-    The paths in `always` are answered in an overload too: whoever restarts a worker for being busy makes it worse.
+    The paths in `always` are answered in an overload too: whoever restarts a worker for being busy makes it worse. Requests
+    of pages from CORS_ORIGINS go through Starlette's `CORSMiddleware` with the options `cors`, the others around it.
     """
 
     def __init__(
-        self, app: ASGIApp, settings: ServingSettings, draining: Draining, always: Collection[str] = ()
+        self, app: ASGIApp, settings: ServingSettings, draining: Draining, always: Collection[str], cors: dict[str, Any]
     ) -> None:
         self.app = app
-        self.with_body = WholeBody(app, settings.header_seconds, settings.max_body_bytes)
+        self.cors = CORSMiddleware(app, settings.cors_origins, **cors) if settings.cors_origins else None
+        self.whole_body = WholeBody(settings.header_seconds, settings.max_body_bytes)
         self.draining = draining
         self.always = always
         self.hosts = Hosts(settings.allowed_hosts)
-        self.cors = bool(settings.cors_origins)
         self.limit = settings.max_concurrency
-        self.active = 0
         self.security_headers = security_headers(settings.hsts_seconds)
+        self.names = frozenset(name for name, _ in self.security_headers)
         self.recycling = Recycling(settings.max_requests)
-        self.log = AccessLog(readable=settings.development)
+        self.log = log_readable if settings.development else log_json
+        self.ended: list[Request] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         start = perf_counter()
         status = 0
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        accepted = REQUEST_ID.fullmatch(headers.get(b"x-request-id", b""))
+        asked: dict[bytes, bytes] = dict(scope["headers"])
+        accepted = b"x-request-id" in asked and REQUEST_ID.fullmatch(asked[b"x-request-id"])
         request_id = accepted[0].decode() if accepted else getrandbits(128).to_bytes(16).hex()
         correlation_id.set(request_id)
         task = asyncio.current_task()
@@ -62,39 +67,36 @@ class Serving:
 
         def answer(message: Message) -> Awaitable[None]:
             nonlocal status
-            if status:
-                return send(message)
-            status = message.get("status") or STATUS.get(message["type"], 0)
             if message["type"] == "http.response.start":
-                given = dict(message.get("headers", ()))
-                added = [header for header in self.security_headers if header[0] not in given]
-                added.append((b"x-request-id", request_id.encode()))
-                if self.cors and b"origin" not in headers:
-                    added.append(VARY)
-                if draining.begun and scope["http_version"].startswith("1"):
-                    added.append((b"connection", b"close"))
-                message["headers"] = [*message.get("headers", ()), *added]
-                draining.open[task] = b"event-stream" in given.get(b"content-type", b"")
-            return send_and_end(message) if draining.begun else send(message)
+                status = message["status"]
+                headers = message.get("headers", ())
+                given = dict(headers)
+                added = self.security_headers
+                if not self.names.isdisjoint(given):
+                    added = [header for header in added if header[0] not in given]
+                message["headers"] = [*headers, *added, (b"x-request-id", request_id.encode())]
+                if self.cors and b"origin" not in asked:
+                    message["headers"].append(VARY)
+                if b"event-stream" in given.get(b"content-type", b""):
+                    draining.open[task] = True
+            elif not status:
+                status = message.get("status") or STATUS.get(message["type"], 0)
+            return self._send_and_end(scope, send, message) if draining.begun else send(message)
 
-        async def send_and_end(message: Message) -> None:
-            await send(message)
-            draining.cancel(streams=True)
-
-        self.active += 1
+        app = self.cors if self.cors and b"origin" in asked else self.app
         try:
-            if refusal := refusal_of(scope, headers):
+            if refusal := refusal_of(scope, asked):
                 await refusal(scope, receive, answer)
-            elif not self.hosts.allow(headers.get(b"host", b"")):
+            elif not self.hosts.allow(asked.get(b"host", b"")):
                 await OTHER_HOST(scope, receive, answer)
-            elif self.active > self.limit and scope["path"] not in self.always:
+            elif len(draining.open) > self.limit and scope["path"] not in self.always:
                 await OVERLOAD(scope, receive, answer)
             elif scope["type"] == "websocket":
-                await websocket(self.app, draining, scope, receive, answer)
-            elif b"content-length" in headers or b"transfer-encoding" in headers or scope["http_version"] == "2":
-                await self.with_body(scope, receive, answer)
+                await websocket(app, draining, task, scope, receive, answer)
+            elif BODY.isdisjoint(asked) and scope["http_version"] != "2":
+                await app(scope, receive, answer)
             else:
-                await self.app(scope, receive, answer)
+                await self.whole_body(app, task, scope, receive, answer)
         except asyncio.CancelledError:
             answered = status and not draining.open[task]  # in part, and the rest has a length: it can only be cut
             if task not in draining.cancelled or answered or scope["type"] == "websocket":
@@ -105,8 +107,20 @@ class Serving:
             else:
                 await STOPPING(scope, receive, answer)
         finally:
-            self.active -= 1
             del draining.open[task]
-            draining.cancelled.discard(task)
-            self.recycling.ended()
-            self.log(scope, status or 500, perf_counter() - start, request_id)  # 500: it raised before it answered
+            if not self.ended:
+                asyncio.get_running_loop().call_soon(self._end_turn)
+            method, path, client = scope.get("method", "WEBSOCKET"), scope["path"], scope.get("client")
+            self.ended.append((method, path, client, status or 500, perf_counter() - start, request_id))
+
+    async def _send_and_end(self, scope: Scope, send: Send, message: Message) -> None:
+        if message["type"] == "http.response.start" and scope["http_version"].startswith("1"):
+            message["headers"].append((b"connection", b"close"))
+        await send(message)
+        self.draining.cancel(streams=True)
+
+    def _end_turn(self) -> None:
+        """Log and count those that have ended in one turn of the event loop: one by one, it takes twice as long."""
+        ended, self.ended = self.ended, []
+        self.recycling.ended(len(ended))
+        self.log(ended)

@@ -17,9 +17,9 @@ class Recycling:
         self.limit = limit + random.randint(0, limit // 10)  # the workers must not all be due at once
         self.count = 0
 
-    def ended(self) -> None:
-        """Count a request."""
-        self.count += 1
+    def ended(self, requests: int) -> None:
+        """Count them."""
+        self.count += requests
         if self.limit and self.count >= self.limit:
             self.count = 0
             replace_a_worker()

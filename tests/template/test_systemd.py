@@ -130,7 +130,7 @@ def test_systemd_finds_nothing_wrong_with_the_units_and_little_exposed(
 
 @everywhere
 def test_systemd_waits_until_a_worker_is_ready(deployed: Deployed) -> None:
-    slow = "        tell_ready()"
+    slow = "        ready()"
     deployed.edit(
         "main.py", slow, f"        import asyncio; await asyncio.sleep(2); print('started', flush=True)\n{slow}"
     )
