@@ -45,8 +45,8 @@ def test_edits_of_the_same_length_within_a_second_are_served(running: Service) -
 
 
 def test_an_edit_in_serving_is_served(running: Service) -> None:
-    running.edit("serving/access_log.py", 'quote(path)', '"edited:" + quote(path)')
-    eventually(lambda: running.get().is_success and "GET edited: / 200" in running.log, 10, lambda: running.log)
+    running.edit("serving/access_log.py", "quote(path)", "'edited:' + quote(path)")
+    eventually(lambda: running.get().is_success and "GET edited:/ 200" in running.log, 10, lambda: running.log)
 
 
 def test_no_connection_is_refused_or_reset(running: Service) -> None:

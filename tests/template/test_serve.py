@@ -89,6 +89,13 @@ def refuses_to_start(service: Service, name: str, value: str, wanted: str) -> No
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize("service", [{"server": server} for server in SERVERS], indirect=True, ids=str)
+def test_what_a_worker_has_loaded_is_kept_from_the_garbage_collector(service: Service) -> None:
+    service.edit("app/health.py", 'status="ok"', 'status=str(__import__("gc").get_freeze_count())')
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        assert int(service.get().json()["status"]) > 10_000
+
+
 @pytest.mark.parametrize("service", [{"server": "hypercorn"}], indirect=True)
 def test_hypercorn_speaks_http_2(service: Service) -> None:
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
