@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from . import garbage
 from .stack import BATCH, batch, service, stacks
 
 GET = ("GET", "/", b"")
@@ -166,4 +167,4 @@ async def _measure(rounds: int) -> dict[str, Any]:
 def measure(quick: bool) -> dict[str, Any]:
     """The section `layers` of the results."""
     result: dict[str, Any] = uvloop.run(_measure(3 if quick else 40))
-    return result
+    return result | {"full_collection": garbage.measure()}
