@@ -137,6 +137,15 @@ def test_the_quick_form_finds_the_ratios(tmp_path: Path, record_property: Callab
     assert ratios["ours-gunicorn", "items"] > 1.5
 
 
+def test_a_contestant_is_a_new_process_every_third_round(tmp_path: Path) -> None:
+    with Race([BARE], tmp_path) as one:
+        (first,) = one.up
+        one.run([endpoint for endpoint in ENDPOINTS if endpoint.name == "json"], 4, 0.05, latency=False)
+        (second,) = one.up
+    assert first.process.pid != second.process.pid
+    assert len(one.cells[BARE.key]["json"].rates) == 4
+
+
 def test_the_service_runs_without_each_of_its_parts(tmp_path: Path) -> None:
     one = race(tmp_path, list(parts.variants(tmp_path)), ("json",))
     assert not one.out
