@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,6 +35,20 @@ def test_logs_one_json_line_a_request_with_its_id(service: Service) -> None:
         assert ours[0]["status"] == response.status_code
         assert ours[0].keys() == FIELDS
         assert ours[0]["client"] == "127.0.0.1"
+
+
+@promise("Logs")
+def test_requests_that_end_together_have_a_line_each(service: Service) -> None:
+    together = "import asyncio, time\n    await asyncio.sleep(2 - time.time() % 1)\n    "
+    ok = 'return Health(status="ok")\n\n\n@router.get("/health/ready"'
+    service.edit("app/health.py", ok, together + ok)
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda _: service.get(), range(50)))
+        wanted = {answer.headers["x-request-id"] for answer in answers}
+        eventually(lambda: all(name in service.log for name in wanted), 5, lambda: service.log)
+    lines = [json.loads(line) for line in service.log.splitlines() if '"path": "/"' in line]
+    assert sorted(wanted) == sorted(line["request_id"] for line in lines if line["request_id"] in wanted)
 
 
 @promise("Logs")
