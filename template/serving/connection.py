@@ -7,9 +7,11 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .cork import Corked
+from .refusals import MAX_HEADERS
 from .settings import ServingSettings, load
 
 LINGER = 0.5  # seconds
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 def uvicorn_settings() -> dict[str, Any]:
@@ -42,6 +44,7 @@ class Connection(HttpToolsProtocol):
     """
 
     unfinished = True  # a message has begun, and its end has not come; a new connection is one
+    held = 0  # bytes that the parser keeps: the beginning of headers or trailers; uvicorn has no limit for them
     deadline: asyncio.TimerHandle | None = None
 
     @property
@@ -58,8 +61,11 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self.held += len(data)
         super().data_received(data)
-        if self.answered:
+        if self.held > MAX_HEADERS:
+            self.send_400_response("")
+        elif self.answered:
             self._wait_for_client()
 
     def handle_websocket_upgrade(self) -> None:
@@ -71,15 +77,31 @@ class Connection(HttpToolsProtocol):
         self.unfinished = True
 
     def on_headers_complete(self) -> None:
+        if self.held > MAX_HEADERS and sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADERS:
+            raise ValueError("too large")  # ends the parser, and uvicorn calls send_400_response
+        self.held = 0
         if self.deadline:
             self._stop_waiting()
         super().on_headers_complete()
+        self.scope["headers"] = self.headers.copy()  # uvicorn adds trailers to the other, which are no headers
+
+    def on_body(self, body: bytes) -> None:
+        self.held = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.deadline:
             self._stop_waiting()
         self.unfinished = False
+        self.held = 0
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if self.held <= MAX_HEADERS:
+            return super().send_400_response(msg)
+        if self.answered:
+            self.transport.write(TOO_LARGE)
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -14,6 +14,7 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 
+from .refusals import MAX_HEADERS
 from .settings import ServingSettings, load
 
 LINGER = 0.5  # seconds in which requests on their way are still answered after the worker was told to stop
@@ -60,6 +61,7 @@ class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
         config.bind = [f"fd://{listener.fileno()}" for listener in self.sockets]
         config.errorlog = logging.getLogger("hypercorn.error")
         config.include_server_header = False
+        config.h11_max_incomplete_size = MAX_HEADERS
         config.websocket_max_message_size = settings.max_message_bytes
         config.keep_alive_timeout = self.cfg.keepalive
         config.graceful_timeout = settings.drain_seconds + 1

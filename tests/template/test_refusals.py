@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -16,7 +17,8 @@ SLOW = (
     "import asyncio\nfrom fastapi import Request, WebSocket\n"
     "@app.get('/slow')\nasync def slow() -> str:\n    await asyncio.sleep(2)\n    return 'done'\n"
     "@app.post('/length')\nasync def length(request: Request) -> int:\n    return len(await request.body())\n"
-    "@app.get('/header')\nasync def header(request: Request) -> str:\n    return request.headers['x-folded']\n"
+    "@app.get('/header')\n@app.post('/header')\nasync def header(request: Request) -> str:\n"
+    "    await request.body()\n    return ' '.join(request.headers.getlist('x-folded'))\n"
     "@app.get('/count')\nasync def count(number: int) -> int:\n    return number\n"
     "@app.websocket('/socket')\nasync def open(websocket: WebSocket) -> None:\n    await websocket.accept()\n"
 )
@@ -96,6 +98,42 @@ def test_a_bad_request_is_refused(running: Service, name: str) -> None:
         assert "serving.granian" in (running.folder / "Makefile").read_text()
         return
     assert answered in ([status], []) or (answered == [400] and status in (414, 431)), name
+
+
+ENDLESS = {
+    "headers": (b"GET / HTTP/1.1\r\n" + HOST, b"X-More: " + b"x" * 4000 + b"\r\n"),
+    "one header": (b"GET / HTTP/1.1\r\n" + HOST + b"X-More: ", b"x" * 4000),
+    "target": (b"GET /", b"x" * 4000),
+    "trailers": (CHUNKED + b"1\r\nx\r\n0\r\n", b"X-More: " + b"x" * 4000 + b"\r\n"),
+    "chunk extension": (CHUNKED + b"1;", b"x" * 4000),
+}
+
+
+@pytest.mark.parametrize("endless", [pytest.param(name, id=name.replace("-", " ")) for name in ENDLESS])
+@promise("Bad requests", fixture="running")
+def test_what_never_ends_is_cut_off_and_not_kept(running: Service, endless: str) -> None:
+    begin, more = ENDLESS[endless]
+    most = 16 << 20  # bytes, of which what waits in the sockets is a part
+    sent = 0
+    with socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection, suppress(ConnectionError):
+        connection.sendall(begin)
+        while sent < most:
+            connection.sendall(more * 16)
+            sent += len(more) * 16
+    assert sent < most, "the server took it all"
+    assert running.get("/health/live").status_code == 200
+
+
+@promise("Bad requests", fixture="running")
+def test_a_trailer_is_no_header(running: Service) -> None:
+    """RFC 9110, 6.5.1. A proxy may pass on in a trailer what it would not let through in a header."""
+    trailers = b"X-Folded: late\r\nHost: evil.example.com\r\nX-Request-ID: 0123456789abcdef\r\n\r\n"
+    begin = b"POST /header HTTP/1.1\r\n" + HOST + b"X-Folded: early\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(begin + b"1\r\nx\r\n0\r\n" + trailers)
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b'"early"'), answer
+    assert b"0123456789abcdef" not in answer
 
 
 @promise("Bad requests", fixture="running")
