@@ -53,6 +53,7 @@ def latency(figures: Mapping[str, Any]) -> None:
         axes = figure.subplots()
         bars(axes, rows, "p50_ms", "p99_ms")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("milliseconds, logarithmic; dark: p50, light: p99")
         axes.set_title("Small JSON, at half of the contestant's own throughput")
 
@@ -82,8 +83,8 @@ def growth(figures: Mapping[str, Any]) -> None:
             if name in ("routes", "connections"):
                 axes.set_xscale("log")
                 axes.xaxis.set_major_formatter("{x:,.0f}")
-            if name == "workers":
-                axes.set_xticks([1, 2])
+            else:
+                axes.set_xticks(sorted({row["x"] for row in figures[name]}))
             axes.yaxis.set_major_formatter("{x:,.0f}")
             axes.set_ylim(0, axes.get_ylim()[1] * (1.1 + 0.06 * len(lines)))  # room for the legend
             axes.set_title(f"Answers a second by {name}")

@@ -1,7 +1,10 @@
 """The wheel: what is in it, and what is not."""
 
+import os
+import re
 import shutil
 import subprocess
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -9,6 +12,8 @@ import pytest
 
 from asgi_quickstart import git, history
 from asgi_quickstart.options import TEMPLATE
+
+from .service import BIN, clean_environment
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +30,22 @@ def test_has_the_whole_template(names: list[str]) -> None:
     expected = {f"asgi_quickstart/_template/template/{file.relative_to(ROOT / 'template')}" for file in files}
     assert expected == {name for name in names if "/_template/template/" in name}
     assert "asgi_quickstart/_template/copier.yml" in names
+
+
+@pytest.mark.slow
+def test_the_line_of_the_readme_installs_the_command(tmp_path: Path) -> None:
+    line = re.search(r"^    (uv tool install \.) ", (ROOT / "README.md").read_text(), re.M)
+    assert line
+    environment = clean_environment() | {
+        "HOME": str(tmp_path),
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(ROOT / ".cache/uv")),
+        "UV_EXCLUDE_NEWER": tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["exclude-newer"],
+    }
+    subprocess.run(line[1].split(), cwd=ROOT, env=environment, check=True)
+    command: list[str | Path] = [tmp_path / ".local/bin/asgi-quickstart", "new", "orders", "--dry-run"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "orders/main.py" in result.stdout
 
 
 def test_has_the_licence_and_no_byte_code(names: list[str]) -> None:

@@ -17,6 +17,7 @@ from asgi_quickstart.rendering import rendered
 
 from .conftest import Quickstart
 from .service import BIN, clean_environment
+from .tables import DOCS
 from .test_cli import contents
 
 # Newer versions of Python warn of any fork beside threads; what pexpect's child does next is exec.
@@ -96,6 +97,12 @@ def test_enter_at_every_question_writes_the_same_as_yes(terminal: Terminal, quic
     assert (0, "") == terminal.ended()
     quickstart("new", "orders", "--yes", "--no-install")
     assert contents(quickstart.folder / "orders") == contents(terminal.folder / "orders")
+
+
+def test_the_picture_in_the_readme_is_of_today() -> None:
+    picture = (DOCS / "pictures/wizard.svg").read_text().replace("&#160;", " ")
+    assert f"{len(files())} files written to orders" in picture
+    assert all(option.help in picture for option in options())
 
 
 def shown_first(option: Option) -> list[str]:

@@ -95,9 +95,9 @@ def sentence(results: Mapping[str, Any]) -> str:
     *_, service = with_most.values()
     wsgi = [f"{name[6:]}: {brief(row)}" for name, row in with_most.items() if name.startswith("WSGI, ")]
     return (
-        f"While {service['clients']:,} clients poll or read a stream, on {results['processes']} processes, of the quick requests "
-        f"within {results['bound']:g} s the service answers {brief(service)}; a WSGI application under gunicorn, "
-        f"by worker: {'; '.join(wsgi)}.\n"
+        f"Measured with {service['clients']:,} clients that poll or read a stream, on {results['processes']} processes: how many "
+        f"of the other requests are answered within {results['bound']:g} s. By the service: {brief(service)}. By a WSGI "
+        f"application under gunicorn with workers of the kind {'; '.join(wsgi)}.\n"
     )
 
 

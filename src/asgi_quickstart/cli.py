@@ -91,7 +91,8 @@ def option_flags(function: Callable[..., None], *, kept: bool = False) -> Callab
     for option in reversed(options()):
         default = "the name of the folder" if option.name == "name" else option.written(option.default)
         default = "as it is" if kept else default
-        shape: dict[str, Any] = {"help": f"{option.help} (default: {default})"}
+        several = " Several with commas, or none." if option.several else ""
+        shape: dict[str, Any] = {"help": f"{option.help}{several} (default: {default})"}
         if option.several:
             shape |= {"type": Several(list(option.choices)), "multiple": True, "callback": together}
         elif option.choices:
@@ -162,10 +163,12 @@ def serve(path: Path, answers: Answers) -> NoReturn:
     words = shlex.split(document()["servers"]["default"][answers["server"]]["dev"])
     os.chdir(path)
     program = Path(".venv/bin", words[0])
-    os.execve(program, [str(program), *words[1:]], environment() | {"ENVIRONMENT": "development"})
+    # As `make dev` does: byte code does not notice an edit of the same second and length.
+    development = {"ENVIRONMENT": "development", "PYTHONDONTWRITEBYTECODE": "1"}
+    os.execve(program, [str(program), *words[1:]], environment() | development)
 
 
-@command.command()
+@command.command(short_help="Update a service to this command's template, or change its choices.")
 @click.argument("path", type=click.Path(path_type=Path), default=".")
 @partial(option_flags, kept=True)
 @click.option("--dry-run", is_flag=True, help="Print the diff that it would make, and write nothing.")

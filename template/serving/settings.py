@@ -47,7 +47,9 @@ class ServingSettings(BaseSettings):
     max_body_bytes: int = Field(1024 * 1024, ge=0)
     header_seconds: int = Field(10, ge=1)
     max_message_bytes: int = Field(1024 * 1024, ge=1)
+    # :: if server in ("gunicorn", "uvicorn")
     websocket_compression: bool = False
+    # :: endif
     allowed_hosts: Names = ("*",)
     cors_origins: Names = ()
     hsts_seconds: int = Field(0, ge=0)
@@ -103,5 +105,6 @@ def load(settings: type[Settings]) -> Settings:
             if wrong["type"] == "default_factory_not_called":  # only because of another that is wrong
                 continue
             # Without the value that was given: it may be a secret.
-            print(f"{'_'.join(map(str, wrong['loc'])).upper()}: {wrong['msg']}", file=sys.stderr)
+            name = "_".join(map(str, wrong["loc"])).upper()
+            print(f"{name}: {wrong['msg']}" if name else wrong["msg"], file=sys.stderr)
         raise SystemExit(CANNOT_START) from None
