@@ -74,6 +74,14 @@ def test_the_line_that_removes_the_example_leaves_a_service_that_passes(tmp_path
         assert result.returncode == 0, words + result.stdout + result.stderr
 
 
+def test_the_settings_of_a_developer_do_not_change_what_the_tests_of_a_service_see(tmp_path: Path) -> None:
+    service = write_service(tmp_path / "service")
+    (service.folder / ".env").write_text("LOANS_MAX_MONTHS=12\nALLOWED_HOSTS=api.example.com\nMAX_BODY_BYTES=1\n")
+    environment = clean_environment() | {"ALLOWED_HOSTS": "api.example.com", "LOG_LEVEL": "ERROR"}
+    result = subprocess.run(["make", "test"], cwd=service.folder, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_contributing_has_a_line_on_every_dependency() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     asked = "".join((ROOT / name / "pyproject.toml").read_text() for name in (".", "template"))

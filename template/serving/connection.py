@@ -4,7 +4,7 @@ import asyncio
 from functools import cache
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from .cork import Corked
 from .refusals import MAX_HEADERS
@@ -44,6 +44,7 @@ class Connection(HttpToolsProtocol):
     """
 
     unfinished = True  # a message has begun, and its end has not come; a new connection is one
+    running: RequestResponseCycle | None = None  # `cycle` is the last request, also of those that wait for this one
     held = 0  # bytes that the parser keeps: the beginning of headers or trailers; uvicorn has no limit for them
     deadline: asyncio.TimerHandle | None = None
 
@@ -59,6 +60,9 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
+        if self.running:  # uvicorn tells the last request alone
+            self.running.disconnected = True
+            self.running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         self.held += len(data)
@@ -84,6 +88,10 @@ class Connection(HttpToolsProtocol):
             self._stop_waiting()
         super().on_headers_complete()
         self.scope["headers"] = self.headers.copy()  # uvicorn adds trailers to the other, which are no headers
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         self.held = 0

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVarTuple
 
@@ -13,7 +14,7 @@ import uvloop
 from granian import loops
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
-from granian.net import SocketHolder, SocketSpec, UnixSocketSpec  # type: ignore[attr-defined]
+from granian.net import SocketHolder  # type: ignore[attr-defined]
 from granian.server.mp import MPServer
 
 # :: if telemetry == "full"
@@ -90,11 +91,26 @@ class Server(MPServer):
         if os.environ.get("LISTEN_PID") == str(os.getpid()):
             with socket.socket(fileno=os.dup(3)) as handed:
                 return SocketHolder(3, handed.family == socket.AF_UNIX, self.backlog)  # type: ignore[call-arg]
-        if not self.bind_uds:
-            return SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
-        if self.bind_uds.is_socket():
-            self.bind_uds.unlink()  # a service that was killed has left it
-        return UnixSocketSpec(str(self.bind_uds), self.backlog, 0o666).build()
+        try:
+            bound = self._unix_socket(self.bind_uds) if self.bind_uds else self._tcp_socket()
+        except OSError as error:  # granian would panic
+            sys.exit(f"HOST, PORT, UNIX_SOCKET: {error}")
+        return SocketHolder(bound.detach(), bool(self.bind_uds), self.backlog)  # type: ignore[call-arg]
+
+    def _tcp_socket(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.bind_addr else socket.AF_INET
+        everywhere = self.bind_addr == "::"
+        address = self.bind_addr, self.bind_port
+        return socket.create_server(address, family=family, backlog=self.backlog, dualstack_ipv6=everywhere)
+
+    def _unix_socket(self, path: Path) -> socket.socket:
+        if path.is_socket():
+            path.unlink()  # a service that was killed has left it
+        bound = socket.socket(socket.AF_UNIX)
+        bound.bind(str(path))
+        path.chmod(0o666)
+        bound.listen(self.backlog)
+        return bound
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self.pid:  # a worker that has only just been forked

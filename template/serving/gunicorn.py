@@ -78,7 +78,8 @@ def worker_exit(server: Arbiter, worker: Worker) -> None:
 def _watch() -> None:
     from watchfiles import PythonFilter, watch
 
-    for changes in watch(HERE, watch_filter=PythonFilter(extra_extensions=(".env",)), debounce=50, step=10):
+    own = PythonFilter(ignore_paths=[HERE / ".audit_cache"], extra_extensions=(".env",))
+    for changes in watch(HERE, watch_filter=own, debounce=50, step=10):
         logger.info("Reloading: %s", ", ".join(sorted(str(Path(path).relative_to(HERE)) for _, path in changes)))
         os.kill(os.getpid(), signal.SIGUSR1)
 
@@ -93,6 +94,6 @@ def _replace_workers(server: Arbiter) -> None:
 def _forget_own_modules() -> None:
     """Import the service's own modules again: the master's may be older than the files."""
     for name, module in list(sys.modules.items()):
-        file = Path(getattr(module, "__file__", None) or "/")
+        file = Path(getattr(module, "__file__", None) or "/").resolve()  # gunicorn may have come by a link
         if file.is_relative_to(HERE) and "site-packages" not in file.parts:
             del sys.modules[name]

@@ -18,8 +18,6 @@ class Hosts:
         self.allow = lru_cache(self._allow)  # few are asked for, again and again
 
     def _allow(self, host: bytes) -> bool:
-        if "*" in self.names:
-            return True
         found = HOST.fullmatch(host)
         name = found[1].decode().lower() if found else ""
-        return name in self.names or name.endswith(self.ends)
+        return bool(found) and ("*" in self.names or name in self.names or name.endswith(self.ends))

@@ -9,6 +9,8 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 # Their loggers are named because some bring handlers of their own, and would log twice.
 SERVERS = ("gunicorn.error", "uvicorn", "uvicorn.error", "hypercorn.error", "_granian")
 
+WORDY = ("watchfiles", "_granian.asgi.io")  # the latter has a line for each piece of an answer that nobody takes
+
 
 def config(*, development: bool, level: str) -> dict[str, Any]:
     """For `logging.config.dictConfig`; every server takes it as it is."""
@@ -33,7 +35,7 @@ def config(*, development: bool, level: str) -> dict[str, Any]:
         },
         "handlers": {"stdout": handler | {"formatter": "readable" if development else "json"}},
         "root": {"handlers": ["stdout"], "level": level},
-        "loggers": {name: own for name in SERVERS} | {"watchfiles": {"level": "WARNING"}},
+        "loggers": {name: own for name in SERVERS} | {name: {"level": "WARNING"} for name in WORDY},
     }
 
 

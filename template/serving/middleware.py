@@ -3,11 +3,13 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Collection
+from functools import partial
 from random import getrandbits
 from time import perf_counter
 from typing import Any
 
 from asgi_correlation_id import correlation_id
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +24,7 @@ from .settings import ServingSettings
 from .whole_body import WholeBody
 
 REQUEST_ID = re.compile(rb"[0-9A-Za-z-]{16,64}")  # of a proxy or a caller; another could forge what is in the log
+STARTS = frozenset(("http.response.start", "websocket.http.response.start"))
 BODY = frozenset((b"content-length", b"transfer-encoding"))
 VARY = (b"vary", b"Origin")  # or a cache would give a page what was answered to somebody who is none
 STATUS = {"websocket.accept": 101, "websocket.close": 403}  # closed before it was accepted
@@ -32,7 +35,7 @@ class Serving:
 
     It is one and not eight, because each costs a request microseconds; the modules that it imports say what each part does.
     The paths in `always` are answered in an overload too: whoever restarts a worker for being busy makes it worse. Requests
-    of pages from CORS_ORIGINS go through Starlette's `CORSMiddleware` with the options `cors`, the others around it.
+    of pages from other origins are answered as Starlette's `CORSMiddleware` does with the options `cors`.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Serving:
 
         def answer(message: Message) -> Awaitable[None]:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] in STARTS:
                 status = message["status"]
                 headers = message.get("headers", ())
                 given = dict(headers)
@@ -83,20 +86,25 @@ class Serving:
                 status = message.get("status") or STATUS.get(message["type"], 0)
             return self._send_and_end(scope, send, message) if draining.begun else send(message)
 
-        app = self.cors if self.cors and b"origin" in asked else self.app
+        app, reply = self.app, answer
+        if self.cors and b"origin" in asked and scope["type"] == "http":
+            if b"access-control-request-method" in asked:
+                app = self.cors
+            else:  # what is refused here too, or the page would not learn why
+                reply = partial(self.cors.send, send=answer, request_headers=Headers(scope=scope))
         try:
             if refusal := refusal_of(scope, asked):
-                await refusal(scope, receive, answer)
+                await refusal(scope, receive, reply)
             elif not self.hosts.allow(asked.get(b"host", b"")):
-                await OTHER_HOST(scope, receive, answer)
+                await OTHER_HOST(scope, receive, reply)
             elif len(draining.open) > self.limit and scope["path"] not in self.always:
-                await OVERLOAD(scope, receive, answer)
+                await OVERLOAD(scope, receive, reply)
             elif scope["type"] == "websocket":
-                await websocket(app, draining, task, scope, receive, answer)
+                await websocket(app, draining, task, scope, receive, reply)
             elif BODY.isdisjoint(asked) and scope["http_version"] != "2":
-                await app(scope, receive, answer)
+                await app(scope, receive, reply)
             else:
-                await self.whole_body(app, task, scope, receive, answer)
+                await self.whole_body(app, scope, receive, reply)
         except asyncio.CancelledError:
             answered = status and not draining.open[task]  # in part, and the rest has a length: it can only be cut
             if task not in draining.cancelled or answered or scope["type"] == "websocket":
@@ -105,7 +113,10 @@ class Serving:
             if status:
                 await send({"type": "http.response.body", "body": b""})
             else:
-                await STOPPING(scope, receive, answer)
+                await STOPPING(scope, receive, reply)
+        except Exception:
+            scope["reply"] = reply  # for `crashed`, which Starlette calls outside of this
+            raise
         finally:
             del draining.open[task]
             if not self.ended:
@@ -122,5 +133,6 @@ class Serving:
     def _end_turn(self) -> None:
         """Log and count those that have ended in one turn of the event loop: one by one, it takes twice as long."""
         ended, self.ended = self.ended, []
-        self.recycling.ended(len(ended))
+        if not self.draining.begun:
+            self.recycling.ended(len(ended))
         self.log(ended)

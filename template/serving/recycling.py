@@ -8,13 +8,15 @@ MASTER = "SERVICE_MASTER"  # the environment variable in which a master tells it
 
 
 class Recycling:
-    """Asks the master for a new worker each time that `limit` requests (and some) have ended; 0: never.
+    """Asks the master to restart its workers when `limit` requests (and some) have ended in this one; 0: never.
 
-    It is the master's business, because only a master starts the new worker before the old one drains.
+    It is the master's business, because only a master starts the new workers before the old ones drain.
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit + random.randint(0, limit // 10)  # the workers must not all be due at once
+        self.limit = limit + random.randint(
+            0, limit // 10
+        )  # machines that started together must not all be due at once
         self.count = 0
 
     def ended(self, requests: int) -> None:
@@ -22,14 +24,6 @@ class Recycling:
         self.count += requests
         if self.limit and self.count >= self.limit:
             self.count = 0
-            replace_a_worker()
-
-
-def replace_a_worker() -> None:
-    """Tell the master, if there is one: gunicorn adds a worker and ends its oldest; the others restart theirs in turn."""
-    master = os.getppid()
-    if os.environ.get(MASTER) != str(master):  # started by hand: the parent is a shell
-        return
-    gunicorn = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
-    for number in (signal.SIGTTIN, signal.SIGTTOU) if gunicorn else (signal.SIGHUP,):
-        os.kill(master, number)
+            master = os.getppid()
+            if os.environ.get(MASTER) == str(master):  # else started by hand: the parent is a shell
+                os.kill(master, signal.SIGHUP)

@@ -28,7 +28,7 @@ class ServingSettings(BaseSettings):
     """How the service listens, stops, logs, and what it refuses."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", secrets_dir=SECRETS, env_ignore_empty=True, extra="ignore", frozen=True
+        env_file=os.getenv("ENV_FILE", ".env"), secrets_dir=SECRETS, env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     environment: Literal["production", "development"] = "production"
@@ -69,6 +69,16 @@ class ServingSettings(BaseSettings):
         for name in given:
             if name != "*" and not re.fullmatch(NAME, name.removeprefix("*.")):
                 raise ValueError(f"{name!r}: a host is a name without a port, *.example.com, or *")
+        return given
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, given: Names) -> Names:
+        for name in given:
+            if name != "*" and not re.fullmatch(r"[a-z][a-z\d+.-]*://[^/]+", name):
+                raise ValueError(
+                    f"{name!r}: an origin is https://example.com, without a path or a slash at its end, or *"
+                )
         return given
 
     @property

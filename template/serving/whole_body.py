@@ -25,7 +25,7 @@ class WholeBody:
         self.limit = limit
         self.large = refusal(413, f"the body has more than {limit} bytes")
 
-    async def __call__(self, app: ASGIApp, task: asyncio.Task[Any], scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
         left = self.seconds
         size = 0
@@ -38,7 +38,7 @@ class WholeBody:
                 await answer(scope, receive, send)
             return {"type": "http.disconnect"}
 
-        def give_up() -> None:
+        def give_up(task: asyncio.Task[Any]) -> None:
             nonlocal slow
             slow = task.cancel()
 
@@ -47,7 +47,9 @@ class WholeBody:
             if complete or refused:  # what is waited for now is the client's leaving
                 return await receive()
             begin = loop.time()
-            timer = loop.call_later(left, give_up)  # `asyncio.timeout` takes 6 microseconds more
+            task = asyncio.current_task(loop)  # maybe not the request's: an application may receive in one of its own
+            assert task
+            timer = loop.call_later(left, give_up, task)  # `asyncio.timeout` takes 6 microseconds more
             try:
                 message = await receive()
             except asyncio.CancelledError:

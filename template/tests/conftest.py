@@ -12,9 +12,14 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.settings import ServingSettings
+# What a developer has set, in the shell or in .env, must not change what the tests see.
+os.environ["ENV_FILE"] = os.devnull
 
-ServingSettings.model_config["env_file"] = None  # a developer's .env must not change what the tests see
+from serving.settings import ServingSettings  # noqa: E402
+
+for name in ServingSettings.model_fields:
+    os.environ.pop(name.upper(), None)
+# A setting of yours that has no default goes here: os.environ.setdefault("DATABASE_URL", "postgresql://...")
 
 from main import app  # noqa: E402
 

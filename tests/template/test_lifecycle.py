@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -210,6 +210,25 @@ def test_a_worker_that_blocks_is_replaced_and_its_stack_is_logged(service: Servi
 def cut_off(asking: Future[httpx2.Response]) -> bool:
     """Whether the client's connection was closed without an answer."""
     return asking.done() and isinstance(asking.exception(), httpx2.TransportError)
+
+
+@promise("Recycling")
+def test_recycling_keeps_the_number_of_workers_and_lets_long_requests_end(service: Service) -> None:
+    probes.add_to(service)
+    with (
+        service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="3", MAX_REQUESTS="20"),
+        ThreadPoolExecutor() as pool,
+    ):
+        eventually(lambda: len(workers(service)) == 3)
+        first = set(workers(service))
+        long = [pool.submit(service.get, "/slow?seconds=4") for _ in range(6)]
+        deadline = time.monotonic() + 60
+        while not all(future.done() for future in long) or first & set(workers(service)):
+            assert time.monotonic() < deadline, service.log
+            with suppress(httpx2.TransportError):  # how few are lost, another test says
+                service.get("/")
+        assert [future.result().status_code for future in long] == [200] * 6
+        eventually(lambda: len(workers(service)) == 3, 20, lambda: service.log)
 
 
 @promise("Recycling", strict=False, granian=NOT_YET_READ)

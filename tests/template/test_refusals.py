@@ -14,11 +14,14 @@ from ..promises import promise
 from ..service import Service, eventually, write_service
 
 SLOW = (
-    "import asyncio\nfrom fastapi import Request, WebSocket\n"
+    "import asyncio\nfrom fastapi import Request, WebSocket\nfrom fastapi.responses import StreamingResponse\n"
     "@app.get('/slow')\nasync def slow() -> str:\n    await asyncio.sleep(2)\n    return 'done'\n"
     "@app.post('/length')\nasync def length(request: Request) -> int:\n    return len(await request.body())\n"
     "@app.get('/header')\n@app.post('/header')\nasync def header(request: Request) -> str:\n"
     "    await request.body()\n    return ' '.join(request.headers.getlist('x-folded'))\n"
+    "@app.get('/crash')\nasync def crash() -> None:\n    raise RuntimeError('by the test')\n"
+    "async def pieces():\n    while True:\n        yield 'piece'\n        await asyncio.sleep(0.1)\n"
+    "@app.get('/endless')\nasync def endless() -> StreamingResponse:\n    return StreamingResponse(pieces())\n"
     "@app.get('/count')\nasync def count(number: int) -> int:\n    return number\n"
     "@app.websocket('/socket')\nasync def open(websocket: WebSocket) -> None:\n    await websocket.accept()\n"
 )
@@ -182,11 +185,22 @@ def test_too_many_at_once_are_told_when_to_come_back(running: Service) -> None:
     eventually(lambda: running.get("/").status_code == 200, 2)
 
 
+@promise("Limits", fixture="running")
+def test_who_has_left_takes_no_place_whatever_they_asked_for_after_a_stream(running: Service) -> None:
+    asked = b"GET /endless HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    for _ in range(6):
+        with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+            connection.sendall(asked)
+            assert connection.recv(100)
+    eventually(lambda: running.get("/").status_code == 200, 5)
+
+
 @promise("Headers", fixture="running")
 def test_every_answer_has_the_security_headers(running: Service) -> None:
-    for path in ("/", "/nothing"):
+    for path in ("/", "/nothing", "/crash", "/?" + "x" * 9000):
         headers = running.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
+        assert len(headers["x-request-id"]) == 32
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["content-security-policy"] == "frame-ancestors 'none'"
         assert headers["strict-transport-security"] == "max-age=60"
@@ -242,6 +256,12 @@ def test_pages_of_the_named_origins_alone_may_ask(running: Service) -> None:
         allowed = "https://app.example.com" if who == "named" else None
         assert answer.headers.get("access-control-allow-origin") == allowed
         assert answer.headers.get_list("vary") == ["Origin"]  # or a cache would give one's answer to the other
+    for path, status in ("/crash", 500), ("/?" + "x" * 9000, 414):  # what went wrong, the page may read too
+        answer = running.get(path, headers=origins["named"])
+        assert answer.status_code == status
+        assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
+    large = httpx2.post(running.url + "/length", content=b"x" * 2000, headers=origins["named"])
+    assert (large.status_code, large.headers["access-control-allow-origin"]) == (413, "https://app.example.com")
 
 
 @promise("Headers", fixture="running")

@@ -158,3 +158,13 @@ def test_stops_at_once_while_an_error_is_shown(service: Service) -> None:
         running.process.wait(5)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", running.port), timeout=5)
+
+
+def test_an_edit_of_what_the_master_imports_is_served_through_a_link_too(service: Service) -> None:
+    (service.folder.parent / "link").symlink_to(service.folder)
+    service.folder = service.folder.parent / "link"
+    with service.started("dev", PWD=str(service.folder)):  # as a shell says it
+        service.edit("main.py", "app.include_router(loans)", 'app.get("/most")(lambda: settings.loans_max_months)')
+        eventually(lambda: service.get("/most").text == "480", 10, lambda: service.log)
+        service.edit("app/settings.py", "Field(480", "Field(7")
+        eventually(lambda: service.get("/most").text == "7", 10, lambda: service.log)

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,7 @@ def test_a_crash_is_logged_once_with_the_id_of_its_request_and_shown_to_nobody(s
         ("PORT", "eighty", "integer"),
         ("LOG_LEVEL", "loud", "'DEBUG'"),
         ("ALLOWED_HOSTS", "*example.com", "a host is a name"),
+        ("CORS_ORIGINS", "https://example.com/", "without a path"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_line(service: Service, name: str, value: str, wanted: str) -> None:
@@ -86,6 +88,30 @@ def test_a_wrong_setting_stops_the_start_with_one_line(service: Service, name: s
 
 def test_a_wrong_setting_of_the_owners_stops_the_start_with_one_line(service: Service) -> None:
     refuses_to_start(service, "LOANS_MAX_MONTHS", "0", "greater than or equal to 1")
+
+
+@pytest.mark.parametrize("service", [{"server": server} for server in SERVERS], indirect=True, ids=str)
+def test_a_port_that_is_taken_is_told_without_a_traceback(service: Service) -> None:
+    with socket.create_server(("127.0.0.1", service.port)):
+        result = subprocess.run(
+            ["make", "--silent", "run"],
+            cwd=service.folder,
+            env=clean_environment() | {"PORT": str(service.port), "HOST": "localhost"},
+            capture_output=True,
+            text=True,
+            timeout=15,
+        )
+    output = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "Address already in use" in output and "Traceback" not in output and "panicked" not in output
+
+
+@pytest.mark.parametrize("service", [{"server": server} for server in SERVERS], indirect=True, ids=str)
+def test_a_host_that_is_no_name_is_refused_where_any_is_served(service: Service) -> None:
+    with service.started("run", HOST="localhost", WEB_CONCURRENCY="1"):
+        assert service.get(headers={"Host": "any.example.com"}).status_code == 200
+        for host in ("a b", "a/b", "a@b", "a:99x"):
+            assert service.get(headers={"Host": host}).status_code == 400, host
 
 
 def refuses_to_start(service: Service, name: str, value: str, wanted: str) -> None:

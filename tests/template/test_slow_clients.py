@@ -30,6 +30,13 @@ async def length(request: Request) -> int:
     return len(await request.body())
 
 
+@app.post("/beside")
+async def beside(request: Request) -> str:
+    async with asyncio.TaskGroup() as group:  # as who waits for the client to leave does
+        group.create_task(request.receive())
+    return "done"
+
+
 @app.get("/large")
 async def large(size: int) -> StreamingResponse:
     async def chunks() -> AsyncIterator[bytes]:
@@ -229,6 +236,9 @@ def test_a_body_that_stalls_is_answered_408_and_one_that_breaks_off_is_no_crash(
             answer += more
     assert answer.startswith(b"HTTP/1.1 408 ") and b"connection: close" in answer.lower()
     assert answer.count(b"HTTP/1.1") == 1
+    with connect(running) as client:
+        client.sendall(POST % b"/beside" + LENGTH)
+        assert client.makefile("rb").read().startswith(b"HTTP/1.1 408 ")
     with connect(running) as client:
         client.sendall(POST % b"/length" + LENGTH + b"x" * 10)
     eventually(lambda: all(f'"status": {status}' in running.log[before:] for status in (400, 408)))

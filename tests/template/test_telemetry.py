@@ -258,7 +258,7 @@ def test_a_port_in_use_ends_the_start_with_one_line(service: Service) -> None:
         )
     output = result.stdout + result.stderr
     assert result.returncode != 0
-    assert re.search(r"^METRICS_PORT: .*Address already in use", output, re.M)
+    assert re.search(r"^HOST, METRICS_PORT: .*Address already in use", output, re.M)
     assert "Traceback" not in output
 
 
