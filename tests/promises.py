@@ -21,7 +21,7 @@ PROMISES = {
     "Restart": "three restarts under load lose no request",
     "Worker death": "a killed worker is replaced, the others answer all the time",
     "Blocked loop": "the stack that blocks is logged, the worker replaced",
-    "Recycling": "a worker is replaced after MAX_REQUESTS, without an error to anyone",
+    "Recycling": "workers are replaced after MAX_REQUESTS, without an error to anyone",
     "Bad requests": "refused as RFC 9110 and 9112 ask, never a 500, never a second answer",
     "Slow clients": "headers, bodies and readers that never finish are closed, the others are served meanwhile",
     "WebSocket": "Autobahn's cases pass; message size limited; compression off",

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import struct
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -135,6 +136,16 @@ def test_what_a_worker_has_loaded_is_kept_from_the_garbage_collector(service: Se
     service.edit("app/health.py", 'status="ok"', 'status=str(__import__("gc").get_freeze_count())')
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
         assert int(service.get().json()["status"]) > 10_000
+
+
+@pytest.mark.parametrize("service", [{"server": "granian"}], indirect=True)
+def test_a_client_that_leaves_a_stream_is_worth_one_line_of_granians_log(service: Service) -> None:
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        with socket.create_connection(("127.0.0.1", service.port)) as client:
+            client.sendall(b"GET /loans/schedule?amount=1000000&rate=1&months=480 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leaves by a reset
+        eventually(lambda: '"path": "/loans/schedule"' in service.log)
+    assert "ASGI transport error" not in service.log
 
 
 @pytest.mark.parametrize("service", [{"server": "hypercorn"}], indirect=True)
