@@ -79,7 +79,7 @@ def growth(figures: Mapping[str, Any]) -> None:
                 lines.setdefault(row["line"], []).append((row["x"], row["rate"]))
             for line, points in lines.items():
                 xs, ys = zip(*sorted(points), strict=True)
-                axes.plot(xs, ys, label=line)
+                axes.plot(xs, ys, label={"fastapi": "FastAPI", "starlette": "Starlette"}.get(line, line))
             if name in ("routes", "connections"):
                 axes.set_xscale("log")
                 axes.xaxis.set_major_formatter("{x:,.0f}")
