@@ -148,7 +148,8 @@ def test_a_file_that_was_edited_stays_when_the_template_no_longer_has_it(history
     commit(folder)
     assert "kept      serving/passing.py" in updated(history["3.0.0"], folder, OFF)
     assert "'MINE'" in (folder / "serving/passing.py").read_text()
-    commit(folder)
+    assert "" == git(folder, "ls-files", "--unmerged")
+    git(folder, "commit", "--quiet", "--message", "as it was told, with nothing added")
     assert "nothing to do" in updated(history["3.0.0"], folder)
 
 

@@ -69,11 +69,12 @@ def merged(base: Path, ours: Path, theirs: Path, unwanted: Iterable[str]) -> Ite
         git.run(*MERGE, "merge", "--quiet", "--no-commit", "template", folder=folder, fine=(0, 1))
         git.run("checkout", "--quiet", "template", "--", FILE, folder=folder)  # nobody's but the command's
         unmerged = set(git.names(git.run("diff", "--name-only", "--diff-filter=U", "-z", folder=folder)))
-        kept = unmerged - comes
-        stages = git.run("ls-files", "--unmerged", "-z", "--", *(unmerged & comes), folder=folder) if unmerged else b""
+        conflicts, kept = unmerged & comes, unmerged - comes
+        # Without a name git would list them all.
+        stages = git.run("ls-files", "--unmerged", "-z", "--", *conflicts, folder=folder) if conflicts else b""
         for name in unwanted:
             (folder / name).unlink(missing_ok=True)
-        yield Merge(folder, frozenset(unmerged - kept), frozenset(kept), frozenset(left_out), stages)
+        yield Merge(folder, frozenset(conflicts), frozenset(kept), frozenset(left_out), stages)
 
 
 def check(ours: Path, template: set[str], owned: set[str]) -> None:
