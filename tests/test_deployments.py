@@ -45,7 +45,7 @@ def test_each_brings_its_own_files_and_no_other() -> None:
 def test_containers_without_an_image_are_refused(
     quickstart: Quickstart, tmp_path: Path, deploy: str, which: str
 ) -> None:
-    line = f"an image is needed for {which}: choose distroless or slim"
+    line = f"an image is needed for {which}: leave {which} out, or choose distroless or slim"
     refused(quickstart("new", "orders", "--image=none", f"--deploy={deploy}"), 2, line)
     with pytest.raises(ValueError, match=line):  # by plain copier too
         data = {"name": "orders", "image": "none", "deploy": deploy.split(",")}

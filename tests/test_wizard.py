@@ -242,3 +242,42 @@ def test_a_name_that_is_refused_is_shown_again_with_the_validators_reason(
         terminal.asks(option)
     assert (0, "") == terminal.ended()
     assert files() == contents(terminal.folder / "orders")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(["--image=none", "--deploy=compose"], "an image is needed for compose"), (["--name=or ders"], "project name")],
+)
+def test_flags_that_are_refused_end_it_before_the_first_question(
+    terminal: Terminal, flags: list[str], words: str
+) -> None:
+    terminal.new(*flags)
+    status, errors = terminal.ended()
+    assert (2, 1) == (status, errors.count("\n")) and words in errors
+    assert [] == terminal.asked() and [] == list(terminal.folder.iterdir())
+
+
+def test_an_answer_that_does_not_go_with_a_flag_is_refused_at_its_question(terminal: Terminal) -> None:
+    terminal.new("--deploy=compose")
+    for option in options():
+        if option.name == "image":
+            terminal.asks(option, UP)
+            terminal.shows("an image is needed for compose")
+            terminal.asks(option, DOWN)
+        elif option.name != "deploy":
+            terminal.asks(option)
+    assert (0, "") == terminal.ended()
+    assert files(deploy=("compose",)) == contents(terminal.folder / "orders")
+
+
+def test_an_answer_that_does_not_go_with_an_earlier_one_can_be_taken_back(terminal: Terminal) -> None:
+    terminal.new("--image=none")
+    for option in options():
+        if option.name == "deploy":
+            terminal.asks(option, SPACE)
+            terminal.shows("leave compose out")
+            terminal.asks(option, SPACE)
+        elif option.name != "image":
+            terminal.asks(option)
+    assert (0, "") == terminal.ended()
+    assert files(image="none") == contents(terminal.folder / "orders")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import click
 
 from .answers import Answers
-from .errors import UsageError
+from .errors import Refusal
 from .options import Option, Value, options
 from .rendering import rendered
 
@@ -21,22 +21,34 @@ STYLE = {
 
 
 def ask(given: Mapping[str, Value], defaults: Mapping[str, Value]) -> dict[str, Value]:
-    """Ask for each option that is not given; Ctrl-C and Ctrl-D raise click.Abort."""
+    """Ask for each option that is not given; Ctrl-C and Ctrl-D raise click.Abort.
+
+    Raises Refusal before the first question when a validator has something against what is given.
+    """
+    if given:
+        _validate(given)
+    # A validator may look at answers of other options: with such a flag, any answer can be the wrong one.
+    all_refusable = any(option.refusable and option.name in given for option in options())
     answers = dict(given)
     for option in options():
         if option.name not in given:
-            answers[option.name] = _ask(option, defaults.get(option.name, option.default), answers)
+            default = defaults.get(option.name, option.default)
+            answers[option.name] = _ask(option, default, answers, refusable=option.refusable or all_refusable)
     return answers
 
 
-def _ask(option: Option, default: Value, answers: Mapping[str, Value]) -> Value:
-    """One answer; one that is refused is shown again, to be mended."""
+def _ask(option: Option, default: Value, answers: Mapping[str, Value], *, refusable: bool) -> Value:
+    """One answer; one that is refused is shown again, to be mended: what was answered before is not the reason."""
     import questionary  # slow to import: only when something is asked
 
     answer = _answer(option, default)
-    while option.refusable and (refusal := _refusal({**answers, option.name: answer})):
-        questionary.print(f"  {refusal}", style="fg:ansired")
-        answer = _answer(option, answer)
+    while refusable:
+        try:
+            _validate({**answers, option.name: answer})
+            break
+        except Refusal as refusal:
+            questionary.print(f"  {refusal}", style="fg:ansired")
+            answer = _answer(option, answer)
     return answer
 
 
@@ -63,10 +75,7 @@ def _answer(option: Option, default: Value) -> Value:
         raise click.Abort from None
 
 
-def _refusal(answers: Mapping[str, Value]) -> str:
-    """What copier's validators say against the answers; empty if they accept them."""
-    try:
-        with rendered(Answers.complete(answers)):
-            return ""
-    except UsageError as error:
-        return str(error)
+def _validate(answers: Mapping[str, Value]) -> None:
+    """Raise Refusal when one of copier's validators has something against the answers, with defaults for the others."""
+    with rendered(Answers.complete(answers)):
+        pass
