@@ -104,6 +104,12 @@ def test_writes_into_an_empty_folder_and_into_this_one(quickstart: Quickstart) -
     assert 'name = "here"' in (quickstart.folder / "pyproject.toml").read_text()
 
 
+def test_alone_it_prints_its_help(quickstart: Quickstart) -> None:
+    result = quickstart()
+    assert (2, quickstart("--help").stdout) == (result.returncode, result.stderr)
+    assert "\n  new     Write a service" in result.stderr
+
+
 def test_refuses_an_unknown_flag_choice_and_command(quickstart: Quickstart) -> None:
     refused(quickstart("new", "orders", "--managr", "uv"), 2, "--managr", "--manager")
     refused(quickstart("new", "orders", "--manager", "poerty"), 2, "poerty", "did you mean poetry")

@@ -26,6 +26,9 @@ def main() -> NoReturn:
         command(standalone_mode=False)
     except Error as error:
         stop(str(error), error.exit_status)
+    except click.exceptions.NoArgsIsHelpError as error:  # the help, of many lines
+        error.show()
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         stop(error.format_message().replace("\n", " "), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
