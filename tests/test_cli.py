@@ -128,6 +128,12 @@ def test_refuses_a_name_that_is_no_project_name(quickstart: Quickstart, name: st
     assert [] == list(quickstart.folder.iterdir())
 
 
+@pytest.mark.parametrize("words", [["fastapi"], ["orders", "--name=Uvicorn_Worker"], ["pytest", "--server=granian"]])
+def test_refuses_the_name_of_a_package_that_the_service_needs(quickstart: Quickstart, words: list[str]) -> None:
+    refused(quickstart("new", "--no-install", *words), 2, "a package that the service needs", "--name")
+    assert [] == list(quickstart.folder.iterdir())
+
+
 def test_refuses_a_folder_that_gives_no_project_name(quickstart: Quickstart) -> None:
     refused(quickstart("new", "日本"), 2, "日本", "--name")
     assert quickstart("new", "日本", "--name=nihon", "--no-install").returncode == 0

@@ -1,5 +1,6 @@
 """One list of options: `copier.yml` knows them, and everything else agrees with it."""
 
+import re
 from itertools import chain
 from pathlib import Path
 
@@ -51,3 +52,9 @@ def test_everything_excluded_is_in_the_template() -> None:
 
 def test_the_page_has_the_options_of_copier_yml() -> None:
     assert options_table() == part((DOCS / "command.md").read_text(), "options"), "run `make docs`"
+
+
+def test_no_project_can_be_called_like_a_package_that_the_service_needs() -> None:
+    asked = re.findall(r'^    "([A-Za-z0-9._-]+)[^"]*",$', (TEMPLATE / "template/pyproject.toml").read_text(), re.M)
+    assert {"fastapi", "granian", "uv"} <= set(asked)
+    assert sorted(asked) == re.findall(r'"([a-z][a-z0-9-]+)"', document()["name"]["validator"])
