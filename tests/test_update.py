@@ -273,7 +273,7 @@ def test_is_not_led_astray_by_the_users_git(history: History, written: Write, tm
     folder = written()
     config = tmp_path / "gitconfig"
     config.write_text(
-        "[core]\n\tautocrlf = true\n\thooksPath = /nowhere\n[commit]\n\tgpgSign = true\n[diff]\n\tnoprefix = true\n"
+        "[core]\n\thooksPath = /nowhere\n[commit]\n\tgpgSign = true\n[diff]\n\tnoprefix = true\n"
         "[merge]\n\tconflictStyle = diff3\n[color]\n\tui = always\n[status]\n\tshort = true\n"
     )
     environment = {"GIT_CONFIG_GLOBAL": str(config), "GIT_DIR": str(tmp_path / "nowhere")}
@@ -361,6 +361,26 @@ def test_refuses_what_could_not_be_undone(history: History, written: Write, tmp_
     (folder / "serving").symlink_to(tmp_path / "shared")
     commit(folder)
     refused(history["3.0.0"], folder, "serving is in the way", flags=(OFF,))
+
+
+@pytest.mark.parametrize("said_by", ["config", "attributes"])
+def test_other_line_endings_in_the_work_tree_are_no_edits(history: History, written: Write, said_by: str) -> None:
+    folder = written()
+    if said_by == "attributes":
+        (folder / ".gitattributes").write_text("* text eol=crlf\n")
+    else:
+        git(folder, "config", "core.autocrlf", "true")
+    edit(folder / "main.py", "import", "# mine\nimport")
+    commit(folder)
+    git(folder, "rm", "--quiet", "-r", "--cached", ".")
+    git(folder, "reset", "--quiet", "--hard")
+    assert b"\r\n" in contents(folder)["Makefile"]
+    printed = updated(history["3.0.0"], folder, OFF)
+    after = contents(folder)
+    assert "conflict" not in printed and "" == git(folder, "diff", "--name-only")
+    assert b"Run all tests\r\n" in after["Makefile"] and b"# mine\r\n" in after["main.py"]
+    assert "\r" not in git(folder, "show", ":./Makefile")
+    assert [] == [name for name, content in after.items() if b"\n" in content.replace(b"\r\n", b"")]
 
 
 def test_refuses_a_wrong_choice_and_a_manager_that_is_not_there(history: History, written: Write) -> None:

@@ -33,3 +33,10 @@ def run(*words: str, folder: Path, given: bytes = b"", neutral: bool = True, fin
 def names(printed: bytes) -> list[str]:
     """The names in what git prints with -z."""
     return [os.fsdecode(name) for name in printed.split(b"\0") if name]
+
+
+def tracked(folder: Path, *, neutral: bool = True) -> dict[str, bytes]:
+    """What git's index has in a folder: mode and object, by name."""
+    printed = run("ls-files", "--stage", "-z", folder=folder, neutral=neutral)
+    described = (line.split(b"\t", 1) for line in printed.split(b"\0") if line)
+    return {os.fsdecode(name): b" ".join(fields.split()[:2]) for fields, name in described}

@@ -7,7 +7,7 @@ files of the service that neither of them has are left out: they are the owner's
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,17 +55,20 @@ class Merge:
 @contextmanager
 def merged(base: Path, ours: Path, theirs: Path, unwanted: Iterable[str]) -> Iterator[Merge]:
     """What comes of the service `ours`, without the files `unwanted`; the service itself is only read."""
-    owned = set(git.names(git.run("ls-files", "-z", folder=ours, neutral=False)))
+    index = git.tracked(ours, neutral=False)
+    owned = set(index)
     was, comes = (set(map(str, names(folder))) for folder in (base, theirs))
     check(ours, was | comes, owned)
     with tempfile.TemporaryDirectory(prefix="asgi-quickstart-") as work:
         folder = Path(work)
-        git.run("init", "--quiet", folder=folder)
+        share_objects(folder, ours)
         deleted = was - owned
         left_out = renamed(folder, base, theirs, deleted) - owned
         commit(folder, "base", base, was - deleted)
         commit(folder, "template", theirs, comes - deleted - left_out, after="base")
-        commit(folder, "yours", ours, owned & (was | comes | set(unwanted)), after="base")
+        commit_index(
+            folder, "yours", {name: index[name] for name in owned & (was | comes | set(unwanted))}, after="base"
+        )
         git.run(*MERGE, "merge", "--quiet", "--no-commit", "template", folder=folder, fine=(0, 1))
         git.run("checkout", "--quiet", "template", "--", FILE, folder=folder)  # nobody's but the command's
         unmerged = set(git.names(git.run("diff", "--name-only", "--diff-filter=U", "-z", folder=folder)))
@@ -102,50 +105,38 @@ def renamed(folder: Path, base: Path, theirs: Path, deleted: set[str]) -> set[st
     return {new for old, new in zip(fields[1::3], fields[2::3], strict=True) if old in deleted}
 
 
+def share_objects(folder: Path, service: Path) -> None:
+    """Make the repository of the merge; it can read what the service has committed."""
+    asked = ("--show-object-format", "--path-format=absolute", "--git-path", "objects")
+    form, objects = git.run("rev-parse", *asked, folder=service, neutral=False).rstrip(b"\n").split(b"\n", 1)
+    git.run("init", "--quiet", f"--object-format={form.decode()}", folder=folder)
+    (folder / ".git/objects/info/alternates").write_bytes(objects + b"\n")
+
+
 def commit(folder: Path, branch: str, source: Path, chosen: Iterable[str], after: str = "") -> None:
     """A branch with the chosen files of a folder, and no others."""
-    git.run("checkout", "--quiet", *(["-b", branch, after] if after else ["--orphan", branch]), folder=folder)
-    git.run("rm", "-r", "--quiet", "--force", "--ignore-unmatch", ".", folder=folder)
+    begin(folder, branch, after)
     for name in chosen:
-        if (source / name).is_symlink() or (source / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source / name, folder / name, follow_symlinks=False)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / name, folder / name)
     git.run("add", "--all", "--force", folder=folder)
     git.run("commit", "--quiet", "--allow-empty", "--no-verify", "--message", branch, folder=folder)
 
 
-def apply(merge: Merge, service: Path) -> None:
-    """Write what the merge changes into the service and into git's index, conflicts as git has them."""
-    changes = merge.changes()
-    for name, letter in changes.items():
-        path = service / name
-        if letter == "D":
-            path.unlink(missing_ok=True)
-            for parent in path.parents:
-                if parent == service or not parent.is_dir() or os.listdir(parent):
-                    break
-                parent.rmdir()
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(merge.folder / name, path, follow_symlinks=False)
-    stage(service, changes, force=True)
-    if merge.stages:
-        prefix = git.run("rev-parse", "--show-prefix", folder=service, neutral=False).strip(b"\n")
-        known = {}  # by name, what git is to forget before it hears of the three versions
-        lines = []
-        for described, path_ in (line.split(b"\t") for line in merge.stages.rstrip(b"\0").split(b"\0")):
-            digest = described.split()[1].decode()
-            content = git.run("cat-file", "blob", digest, folder=merge.folder)
-            git.run("hash-object", "-w", "--stdin", folder=service, given=content, neutral=False)
-            known[path_] = b"0 " + b"0" * len(digest) + b"\t" + prefix + path_
-            lines.append(described + b"\t" + prefix + path_)
-        lines = [*known.values(), *lines]
-        git.run("update-index", "-z", "--index-info", folder=service, given=b"\0".join(lines) + b"\0", neutral=False)
+def commit_index(folder: Path, branch: str, chosen: Mapping[str, bytes], after: str) -> None:
+    """A branch with what an index has under the chosen names: not the files, whose line endings may be others."""
+    begin(folder, branch, after)
+    lines = b"".join(
+        described + b"\t" + os.fsencode(name) + b"\0"
+        for name, described in chosen.items()
+        if not described.startswith(b"160000")  # another repository
+    )
+    git.run("update-index", "-z", "--index-info", folder=folder, given=lines)
+    git.run("commit", "--quiet", "--allow-empty", "--no-verify", "--message", branch, folder=folder)
+    git.run("reset", "--quiet", "--hard", folder=folder)
 
 
-def stage(service: Path, chosen: Iterable[str], *, force: bool = False) -> None:
-    """Tell git's index of files, so that it can restore what was there before."""
-    listed = b"".join(os.fsencode(name) + b"\0" for name in chosen)
-    words = ["add", "--all", *(["--force"] if force else []), "--pathspec-from-file=-", "--pathspec-file-nul"]
-    if listed:
-        git.run("--literal-pathspecs", *words, folder=service, given=listed, neutral=False)
+def begin(folder: Path, branch: str, after: str) -> None:
+    """An empty work tree on a new branch."""
+    git.run("checkout", "--quiet", *(["-b", branch, after] if after else ["--orphan", branch]), folder=folder)
+    git.run("rm", "-r", "--quiet", "--force", "--ignore-unmatch", ".", folder=folder)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from . import git, history, locking, merging, pipfile
+from . import git, history, locking, pipfile, writing
 from .answers import Answers
 from .errors import Error, Refusal, UsageError
 from .managers import Manager
@@ -112,7 +112,7 @@ def move_pipfile(update: Update) -> None:
 
 def write(update: Update) -> None:
     """Write the files."""
-    merging.apply(update.merge, update.path)
+    writing.write(update.merge, update.path)
     if update.switched:
         for name in update.managers[0].leaves:
             (update.path / name).unlink(missing_ok=True)
@@ -128,7 +128,7 @@ def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) 
     ignored = (
         git.run("check-ignore", "--", *written, folder=update.path, neutral=False, fine=(0, 1, 128)).decode().split()
     )
-    merging.stage(update.path, [name for name in written if name not in ignored])
+    writing.stage(update.path, [name for name in written if name not in ignored])
     now = locking.versions(manager, update.path)
     return {name: (kept[name], now[name]) for name in now if kept.get(name, now[name]) != now[name]}
 
