@@ -302,6 +302,17 @@ def test_refuses_a_folder_without_git_or_without_a_service(history: History, tmp
     refused(history["3.0.0"], folder, "no folder", flags=("nowhere",), status=2)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_the_repository_of_another_owner_is_called_that(history: History, written: Write) -> None:
+    folder = written()
+    os.chown(folder.parent, 65534, 65534)
+    os.chown(folder.parent / ".git", 65534, 65534)
+    refused(history["3.0.0"], folder, "dubious ownership", "safe.directory", flags=(OFF,))
+    trusted = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    result = history["3.0.0"]("update", OFF, "--no-install", cwd=folder, **trusted)
+    assert result.returncode == 0, result.stderr
+
+
 def test_refuses_a_service_of_a_newer_version(history: History, written: Write) -> None:
     folder = written("3.0.0")
     refused(history["2.0.0"], folder, "written by asgi-quickstart 3.0.0", "newer than this one, 2.0.0", "upgrade")

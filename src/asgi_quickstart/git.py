@@ -18,15 +18,23 @@ NEUTRAL = {
 
 
 def run(*words: str, folder: Path, given: bytes = b"", neutral: bool = True, fine: tuple[int, ...] = (0,)) -> bytes:
-    """What git prints when it is asked in a folder; raises Error with what it said when it fails."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    environment |= NEUTRAL if neutral else {}
+    """What git prints when it is asked in a folder; raises Error with what it said when it fails.
+
+    In the user's own repository it is not neutral: there the user's configuration holds.
+    """
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("GIT_") or not neutral and key.startswith("GIT_CONFIG")
+    }
+    environment |= {"LANGUAGE": "en"} | (NEUTRAL if neutral else {})
     try:
         result = subprocess.run(["git", *words], cwd=folder, env=environment, input=given, capture_output=True)
     except FileNotFoundError:
         raise Error("git is not installed, and an update needs it") from None
     if result.returncode not in fine:
-        raise Error(f"git {words[0]} failed in {folder}: {' '.join(result.stderr.decode(errors='replace').split())}")
+        word = next(word for word in words if word[0] not in "-" and "=" not in word)
+        raise Error(f"git {word} failed in {folder}: {' '.join(result.stderr.decode(errors='replace').split())}")
     return result.stdout
 
 

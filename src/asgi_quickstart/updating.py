@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from . import git, history, locking, pipfile, writing
+from . import git, history, locking, pipfile, worktree, writing
 from .answers import Answers
-from .errors import Error, Refusal, UsageError
+from .errors import Error, Refusal
 from .managers import Manager
 from .merging import Merge, merged
 from .options import TEMPLATE, Value
@@ -62,7 +62,7 @@ class Update:
 @contextmanager
 def planned(path: Path, flags: Mapping[str, Value]) -> Iterator[Update]:
     """The update of the service in a folder, of which only git knows yet; raises Error when it cannot be."""
-    check(path)
+    worktree.check(path)
     recorded = read(path)
     with ExitStack() as stack:
         old = stack.enter_context(history.template(recorded.commit, recorded.source))
@@ -81,19 +81,6 @@ def planned(path: Path, flags: Mapping[str, Value]) -> Iterator[Update]:
             except ValueError as error:
                 raise Error(f"pyproject.toml or Pipfile cannot be read: {error}") from error
         yield update
-
-
-def check(path: Path) -> None:
-    """Refuse a folder whose files git could not bring back."""
-    if not path.is_dir():
-        raise UsageError(f"{path} is no folder: name the one with the service")
-    printed = git.run("rev-parse", "--is-inside-work-tree", folder=path, neutral=False, fine=(0, 128))
-    if printed.strip() != b"true":
-        raise Error(f"{path} is no git work tree, so an update could not be undone: `git init`, and commit the service")
-    if git.run("status", "--porcelain", "--", ".", folder=path, neutral=False):
-        raise Error(
-            f"{path} has changes that are not committed, so an update could not be undone: commit or stash them"
-        )
 
 
 def move_pipfile(update: Update) -> None:
