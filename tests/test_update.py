@@ -51,6 +51,12 @@ def refused(release: Release, folder: Path, *words: str, flags: tuple[str, ...] 
     assert before == contents(folder)
 
 
+def go_back(printed: str, folder: Path) -> None:
+    """Do what was printed."""
+    command = printed.partition("To go back:\n")[2].splitlines()[0].strip()
+    subprocess.run(command, shell=True, cwd=folder, check=True, env=clean_environment())
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a folder, by name; git's own not."""
     files = (path for path in folder.rglob("*") if path.is_file() and ".git" not in path.relative_to(folder).parts)
@@ -99,8 +105,7 @@ def test_the_way_back_that_it_prints_leads_back(history: History, written: Write
     before = contents(folder)
     printed = updated(history["3.0.0"], folder, OFF, "--manager=poetry", "--server=granian", status=1)
     assert before != contents(folder)
-    command = printed.partition("To go back:\n")[2].splitlines()[0].strip()
-    subprocess.run(command, shell=True, cwd=folder, check=True, env=clean_environment())
+    go_back(printed, folder)
     assert before == contents(folder)
     assert "" == git(folder, "status", "--porcelain")
 
@@ -372,6 +377,37 @@ def test_refuses_what_could_not_be_undone(history: History, written: Write, tmp_
     (folder / "serving").symlink_to(tmp_path / "shared")
     commit(folder)
     refused(history["3.0.0"], folder, "serving is in the way", flags=(OFF,))
+
+
+def test_refuses_what_git_would_not_do(history: History, written: Write) -> None:
+    folder = written()
+    lock = folder.parent / ".git/index.lock"
+    lock.touch()
+    refused(history["3.0.0"], folder, "index.lock is there", "remove it", flags=(OFF,))
+    lock.unlink()
+    for mark in ("skip-worktree", "assume-unchanged"):
+        git(folder, "update-index", f"--{mark}", "main.py")
+        refused(history["3.0.0"], folder, "main.py is marked", f"--no-{mark}", flags=(OFF,))
+        git(folder, "update-index", f"--no-{mark}", "main.py")
+    git(folder.parent, "sparse-checkout", "set", "--no-cone", "/*", "!/orders/serving/")
+    refused(
+        history["3.0.0"], folder, "serving/", "is marked skip-worktree", "git sparse-checkout disable", flags=(OFF,)
+    )
+
+
+def test_the_way_back_is_said_before_anything_is_written(history: History, written: Write, tmp_path: Path) -> None:
+    folder = written()
+    (folder / ".gitattributes").write_text("main.py filter=broken\n")
+    git(folder, "config", "filter.broken.required", "true")
+    git(folder, "config", "filter.broken.clean", "cat")
+    commit(folder)
+    before = contents(folder)
+    printed = updated(history["3.0.0"], folder, OFF, status=1)
+    assert "main.py" in printed and "it is not written as a whole: go back" in printed
+    git(folder, "config", "filter.broken.smudge", "cat")
+    go_back(printed, folder)
+    assert before == contents(folder)
+    assert "" == git(folder, "status", "--porcelain")
 
 
 @pytest.mark.parametrize("said_by", ["config", "attributes"])

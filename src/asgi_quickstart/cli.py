@@ -190,9 +190,9 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
         if locks and not new.installed:
             raise Error(f"{new.name} is not installed, nothing was changed: `{new.obtain}`, or give --no-install")
         versions = locking.versions(old, path)
-        updating.write(plan)
         click.echo("\n".join(updating.report(plan)))
         click.echo(f"\nTo go back:\n  {updating.way_back(plan, installed=locks)}\n")
+        updating.write(plan)
         if locks:
             work = partial(updating.lock_and_install, plan, versions)
             for name, (was, now) in shown(f"Locking and installing with {new.name}", work).items():

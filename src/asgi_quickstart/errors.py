@@ -24,3 +24,10 @@ class Refusal(UsageError):
     def __init__(self, message: str, option: str) -> None:
         super().__init__(message)
         self.option = option
+
+
+def one_line(error: Exception) -> str:
+    """What an error says; of one of the operating system, where and what."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())

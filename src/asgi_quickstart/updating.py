@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import git, history, locking, pipfile, worktree, writing
 from .answers import Answers
-from .errors import Error, Refusal
+from .errors import Error, Refusal, one_line
 from .managers import Manager
 from .merging import Merge, merged
 from .options import TEMPLATE, Value
@@ -98,11 +98,14 @@ def move_pipfile(update: Update) -> None:
 
 
 def write(update: Update) -> None:
-    """Write the files."""
-    writing.write(update.merge, update.path)
-    if update.switched:
-        for name in update.managers[0].leaves:
-            (update.path / name).unlink(missing_ok=True)
+    """Write the files; raises Error when that is broken off."""
+    try:
+        writing.write(update.merge, update.path)
+        if update.switched:
+            for name in update.managers[0].leaves:
+                (update.path / name).unlink(missing_ok=True)
+    except (Error, OSError) as error:
+        raise Error(f"{one_line(error)}; it is not written as a whole: go back, mend that, update again") from error
 
 
 def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) -> dict[str, tuple[str, str]]:

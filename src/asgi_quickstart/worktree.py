@@ -12,6 +12,17 @@ def check(path: Path) -> None:
         raise UsageError(f"{path} is no folder: name the one with the service")
     if not inside(path):
         raise Error(f"{path} is no git work tree, so an update could not be undone: `git init`, and commit the service")
+    lock = path / git.run("rev-parse", "--git-path", "index.lock", folder=path, neutral=False).decode().rstrip("\n")
+    if lock.exists():
+        raise Error(f"{lock} is there: wait for the git that is at work, or remove it if there is none")
+    for line in git.names(git.run("ls-files", "-v", "-z", folder=path, neutral=False)):
+        mark, name = line.split(" ", 1)
+        if mark == "S":
+            undo = f"`git sparse-checkout disable`, or `git update-index --no-skip-worktree {name}`"
+            raise Error(f"{name} is marked skip-worktree, so git would not write it: {undo}")
+        if mark.islower():
+            undo = f"`git update-index --no-assume-unchanged {name}`"
+            raise Error(f"{name} is marked assume-unchanged, so git would not see your changes of it: {undo}")
     if git.run("status", "--porcelain", "--", ".", folder=path, neutral=False):
         raise Error(
             f"{path} has changes that are not committed, so an update could not be undone: commit or stash them"
