@@ -202,15 +202,19 @@ def test_a_manager_that_fails_leaves_the_files_and_shows_its_output(quickstart: 
     assert (quickstart.folder / "orders/main.py").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("moment", ["import", "lock"])
-def test_ctrl_c_ends_it_with_one_line_and_deletes_nothing(quickstart: Quickstart, moment: str) -> None:
+def test_a_signal_ends_it_with_one_line_and_deletes_nothing(
+    quickstart: Quickstart, moment: str, number: signal.Signals
+) -> None:
     folder = quickstart.folder / "orders"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
     (quickstart.folder / "bin").mkdir()
     slow = quickstart.folder / "bin/pdm"
-    slow.write_text("#!/bin/sh\necho at work\nexec sleep 60\n")
+    slow.write_text("#!/bin/sh\necho $$ > ../at_work\necho at work\nexec sleep 60\n")
     slow.chmod(0o755)
+    at_work = quickstart.folder / "at_work"
     environment = clean_environment() | {"PATH": f"{slow.parent}:/usr/bin:/bin"}
     with subprocess.Popen(
         [BIN / "asgi-quickstart", "new", "orders", "--force", "--manager=pdm"],
@@ -220,20 +224,31 @@ def test_ctrl_c_ends_it_with_one_line_and_deletes_nothing(quickstart: Quickstart
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # else it is ignored if these tests ignore it
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # else it is ignored if these tests ignore it
     ) as process:
         assert process.stdout and process.stderr
         if moment == "lock":
             assert any("Locking" in line for line in iter(process.stdout.readline, ""))
+            manager = eventually(lambda: at_work.read_text().strip() if at_work.exists() else "")
         else:
             eventually(lambda: "asgi-quickstart" in Path(f"/proc/{process.pid}/cmdline").read_text())
             eventually(lambda: "site-packages" in Path(f"/proc/{process.pid}/maps").read_text())
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         started = time.monotonic()
         errors = process.stderr.read()
     assert time.monotonic() - started < 5
-    assert (130, "asgi-quickstart: stopped") == (process.returncode, errors.strip())
+    assert (128 + number, "asgi-quickstart: stopped") == (process.returncode, errors.strip())
     assert "mine" == (folder / "notes.txt").read_text()
+    if moment == "lock":
+        eventually(lambda: ended(manager))
+
+
+def ended(pid: str) -> bool:
+    """Whether a process has ended, though perhaps nobody has asked how."""
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 CARELESS = """

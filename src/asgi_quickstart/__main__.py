@@ -1,10 +1,11 @@
-"""The entry point: Ctrl-C is looked after before anything else is imported."""
+"""The entry point: signals are looked after before anything else is imported."""
 
 from . import interrupt
 
 
 def main() -> None:
     """Run the command; see `cli.main`."""
+    interrupt.raised()
     try:
         with interrupt.at_once():
             from . import cli

@@ -5,13 +5,14 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from . import locking, rendering, updating, wizard
+from . import interrupt, locking, rendering, updating, wizard
 from .answers import Answers, name_from
 from .errors import Error, UsageError
 from .managers import Manager, environment
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 
 def main() -> NoReturn:
-    """Run the command; what a user can cause ends in one line and status 2 (usage), 1 (failure) or 130 (Ctrl-C)."""
+    """Run the command; what a user can cause ends in one line and status 2 (usage), 1 (failure), 128 + a signal's."""
     try:
         command(standalone_mode=False)
     except Error as error:
@@ -33,12 +34,15 @@ def main() -> NoReturn:
         stop(error.format_message().replace("\n", " "), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         stop("stopped", 130)
+    except interrupt.Stopped as error:
+        stop("stopped", error.code)
     sys.exit(0)
 
 
-def stop(message: str, status: int) -> NoReturn:
+def stop(message: str, status: int | str | None) -> NoReturn:
     """Say why on standard error, and exit."""
-    click.echo(f"asgi-quickstart: {message}", err=True)
+    with suppress(OSError):  # the terminal may be gone
+        click.echo(f"asgi-quickstart: {message}", err=True)
     sys.exit(status)
 
 

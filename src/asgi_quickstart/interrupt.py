@@ -1,26 +1,63 @@
-"""Ctrl-C while modules are imported: some of them lose the exception, and the command would go on."""
+"""Ctrl-C, SIGTERM and SIGHUP: each ends the command with one line, and with status 128 and its number."""
 
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Stopped(SystemExit):
+    """What SIGTERM and SIGHUP raise, as Ctrl-C raises KeyboardInterrupt."""
+
+
+def raised() -> None:
+    """From now on SIGTERM and SIGHUP are exceptions, so that all is cleaned up; not where they are ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _raise)
+
+
+def _raise(number: int, _: FrameType | None) -> None:
+    raise Stopped(128 + number)
+
+
+def at_once() -> AbstractContextManager[None]:
+    """Meanwhile they end the process, and nothing is cleaned up; not where they are ignored.
+
+    For imports: some modules lose the exception, and the command would go on.
+    """
+    return _meanwhile(stop)
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
-    """Meanwhile Ctrl-C ends the process with status 130 and one line, and nothing is cleaned up; not where it is ignored."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, stop)
+def held() -> Iterator[None]:
+    """Meanwhile they wait: for what must not be broken off."""
+    came: list[int] = []
+    with _meanwhile(lambda number, _: came.append(number)):
+        yield
+    for number in came[:1]:
+        signal.raise_signal(number)
+
+
+@contextmanager
+def _meanwhile(handler: Handler) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, was in before.items():
+        if was is not signal.SIG_IGN:
+            signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, was in before.items():
+            signal.signal(number, was)
 
 
-def stop(*_: int | FrameType | None) -> None:
+def stop(number: int = signal.SIGINT, _: FrameType | None = None) -> None:
     """End the process."""
     print("asgi-quickstart: stopped", file=sys.stderr, flush=True)
-    os._exit(130)
+    os._exit(128 + number)

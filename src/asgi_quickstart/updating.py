@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from . import git, history, locking, pipfile, worktree, writing
+from . import git, history, interrupt, locking, pipfile, worktree, writing
 from .answers import Answers
 from .errors import Error, Refusal, one_line
 from .managers import Manager
@@ -100,10 +100,11 @@ def move_pipfile(update: Update) -> None:
 def write(update: Update) -> None:
     """Write the files; raises Error when that is broken off."""
     try:
-        writing.write(update.merge, update.path)
-        if update.switched:
-            for name in update.managers[0].leaves:
-                (update.path / name).unlink(missing_ok=True)
+        with interrupt.held():
+            writing.write(update.merge, update.path)
+            if update.switched:
+                for name in update.managers[0].leaves:
+                    (update.path / name).unlink(missing_ok=True)
     except (Error, OSError) as error:
         raise Error(f"{one_line(error)}; it is not written as a whole: go back, mend that, update again") from error
 
