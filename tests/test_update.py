@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from .made_history import History, Release, built, commit, edit, git
-from .service import BIN, clean_environment
+from .service import BIN, clean_environment, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -453,3 +454,54 @@ def test_a_manager_that_fails_leaves_the_environment_as_it_was(
     assert result.returncode == 1 and "pdm failed" in result.stderr and "no luck" in result.stderr
     assert "To go back:" in result.stdout
     assert ["pyvenv.cfg"] == os.listdir(folder / ".venv") and not (folder / ".venv.before").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_cleans_up_and_a_second_one_does_not_stop_that(
+    history: History, written: Write, tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = written()
+    many = folder / ".venv/many"
+    many.mkdir(parents=True)
+    (folder / ".venv/pyvenv.cfg").write_text("mine")
+    program = tmp_path / "bin/pdm"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\ncp -r .venv.before .venv\necho > ../at_work\nexec sleep 60\n")
+    program.chmod(0o755)
+    for name in range(3_000):  # it takes a while to remove them
+        (many / str(name)).touch()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = clean_environment() | {
+        "PYTHONPATH": str(history["1.0.0"].folder),
+        "PATH": f"{program.parent}:/usr/bin:/bin",
+        "TMPDIR": str(temporary),
+    }
+    with subprocess.Popen(
+        [BIN / "python", "-m", "asgi_quickstart", "update", "--manager=pdm"],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    ) as process:
+        assert process.stderr
+        eventually(lambda: (tmp_path / "at_work").exists(), 60)
+        process.send_signal(number)
+        eventually(lambda: len(os.listdir(folder / ".venv/many")) < 3_000)
+        process.send_signal(number)
+        errors = process.stderr.read()
+    assert (128 + number, "asgi-quickstart: stopped") == (process.returncode, errors.strip())
+    assert ["many", "pyvenv.cfg"] == sorted(os.listdir(folder / ".venv")) and not (folder / ".venv.before").exists()
+    assert 3_000 == len(os.listdir(many))
+    assert [] == list(temporary.iterdir())
+
+
+def test_refuses_the_environment_that_an_earlier_update_has_put_aside(history: History, written: Write) -> None:
+    folder = written()
+    (folder / ".venv.before").mkdir()
+    (folder / ".venv.before/pyvenv.cfg").touch()
+    assert "" == git(folder, "status", "--porcelain")
+    refused(history["1.0.0"], folder, ".venv.before is left", "mv .venv.before .venv", flags=("--manager=pdm",))

@@ -135,10 +135,12 @@ def environment_of(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        aside.rename(place)
+        with interrupt.held():
+            shutil.rmtree(place, ignore_errors=True)
+            aside.rename(place)
         raise
-    shutil.rmtree(aside)
+    with interrupt.held():
+        shutil.rmtree(aside)
 
 
 def way_back(update: Update, *, installed: bool) -> str:

@@ -12,6 +12,9 @@ def check(path: Path) -> None:
         raise UsageError(f"{path} is no folder: name the one with the service")
     if not inside(path):
         raise Error(f"{path} is no git work tree, so an update could not be undone: `git init`, and commit the service")
+    if (path / ".venv.before").exists():
+        undo = "`rm -rf .venv && mv .venv.before .venv`, or remove it"
+        raise Error(f"{path / '.venv.before'} is left from an update that was cut short: {undo}")
     lock = path / git.run("rev-parse", "--git-path", "index.lock", folder=path, neutral=False).decode().rstrip("\n")
     if lock.exists():
         raise Error(f"{lock} is there: wait for the git that is at work, or remove it if there is none")
