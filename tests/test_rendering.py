@@ -31,6 +31,17 @@ def test_the_same_answers_give_the_same_bytes() -> None:
     assert rendered(name="orders") == rendered(name="orders")
 
 
+def test_what_the_user_has_told_copier_is_for_other_templates(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yml"
+    settings.write_text("defaults: [")
+    subprocess.run(
+        [BIN / "asgi-quickstart", "new", tmp_path / "orders", "--no-install"],
+        env=clean_environment() | {"COPIER_SETTINGS_PATH": str(settings)},
+        stdin=subprocess.DEVNULL,
+        check=True,
+    )
+
+
 def test_needs_no_network(tmp_path: Path) -> None:
     alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
     if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True).returncode:

@@ -25,7 +25,15 @@ def rendered(answers: Answers, template: Path = TEMPLATE, version: str = "") -> 
     data["version"] = version or history.current()
     with tempfile.TemporaryDirectory(prefix="asgi-quickstart-") as folder:
         try:
-            copier.run_copy(str(template), folder, data=data, defaults=True, quiet=True, overwrite=True)
+            copier.run_copy(
+                str(template),
+                folder,
+                data=data,
+                settings=copier.Settings(),  # the user's are for other templates
+                defaults=True,
+                quiet=True,
+                overwrite=True,
+            )
         except (CopierError, ValueError) as error:
             if refused := re.match(r"Validation error for question '(\w+)': (.*)", str(error), re.S):
                 raise Refusal(refused[2], refused[1]) from error
