@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from asgi_quickstart.managers import environment
 from asgi_quickstart.options import options
 
 from .conftest import Quickstart
@@ -118,6 +119,7 @@ def test_refuses_an_unknown_flag_choice_and_command(quickstart: Quickstart) -> N
     refused(quickstart("new", "orders", "--deploy", "compose,"), 2, "'' is not one of")
     refused(quickstart("nwe", "orders"), 2, "nwe", "new")
     refused(quickstart("new"), 2, "PATH")
+    refused(quickstart("new", "", "--no-install"), 2, "PATH", "it is empty")
     refused(quickstart("new", "orders", "--run", "--no-install"), 2, "--run", "--no-install")
     assert [] == list(quickstart.folder.iterdir())
 
@@ -191,6 +193,12 @@ def test_a_manager_that_is_not_installed_leaves_the_files_and_names_the_command(
     result = quickstart("new", "orders", "--manager=pdm", PATH="/usr/bin:/bin")
     refused(result, 1, "pdm is not installed", "pipx install", "the files stay in orders")
     assert (quickstart.folder / "orders/main.py").exists()
+
+
+def test_a_manager_hears_of_no_other_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"):
+        monkeypatch.setenv(name, "/elsewhere")
+    assert "/elsewhere" not in environment().values()
 
 
 def test_a_manager_that_fails_leaves_the_files_and_shows_its_output(quickstart: Quickstart) -> None:

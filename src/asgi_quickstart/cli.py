@@ -78,6 +78,18 @@ def together(ctx: click.Context, param: click.Parameter, given: tuple[tuple[str,
     return tuple(name for name in param.type.choices if name in named) if given else None
 
 
+class Folder(click.Path):
+    """A folder's path; an empty one is a mistake, of a variable that is not set, and not this folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty; this folder is .", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Verbs(click.Group):
     """Commands that name the nearest valid one."""
 
@@ -109,7 +121,7 @@ def option_flags(function: Callable[..., None], *, kept: bool = False) -> Callab
 
 
 @command.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=Folder())
 @option_flags
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing: take the defaults.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty, over the template's files.")
@@ -176,7 +188,7 @@ def serve(path: Path, answers: Answers) -> NoReturn:
 
 
 @command.command(short_help="Update a service to this command's template, or change its choices.")
-@click.argument("path", type=click.Path(path_type=Path), default=".")
+@click.argument("path", type=Folder(), default=".")
 @partial(option_flags, kept=True)
 @click.option("--dry-run", is_flag=True, help="Print the diff that it would make, and write nothing.")
 @click.option("--no-install", is_flag=True, help="Write the files only: lock and install nothing.")

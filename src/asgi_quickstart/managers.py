@@ -75,8 +75,13 @@ class Manager:
             )
 
 
+# What of the environment belongs to somebody else: the virtual environment that this runs in, the make that calls it,
+# and uv's name for the environment of another project, where this one's is .venv.
+FOREIGN = {"VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "UV_PROJECT_ENVIRONMENT"}
+
+
 def environment() -> dict[str, str]:
-    """This process's environment, without the virtual environment it runs in, and with the programs beside it."""
-    own = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL")}
+    """This process's environment, without what is foreign to a service, and with the programs beside it."""
+    own = {key: value for key, value in os.environ.items() if key not in FOREIGN}
     own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own.get("PATH", os.defpath)])
     return own
