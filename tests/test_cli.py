@@ -189,6 +189,62 @@ def test_says_when_the_parent_cannot_be_written(quickstart: Quickstart) -> None:
     refused(quickstart("new", str(parent / "orders"), "--no-install"), 1, "orders cannot be written")
 
 
+def test_says_in_one_line_what_the_system_refuses(quickstart: Quickstart) -> None:
+    folder = quickstart.folder
+    refused(quickstart("new", "a" * 300, "--name=orders", "--no-install"), 1, "aaa: File name too long")
+    (folder / "loop").symlink_to("loop")
+    refused(quickstart("new", "loop/orders", "--no-install"), 1, "loop", "symbolic links")
+    (folder / "pipe").mkdir()
+    os.mkfifo(folder / "pipe/main.py")
+    refused(quickstart("new", "pipe", "--force", "--no-install"), 2, "pipe/main.py is in the way")
+    assert ["main.py"] == os.listdir(folder / "pipe")
+    assert ["loop", "pipe"] == sorted(os.listdir(folder))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("", "> /dev/full", "standard output cannot be written: No space left on device"),
+        ("mkdir here && cd here && rmdir ../here;", "", "the current folder no longer exists"),
+        ("ulimit -f 1;", "", "; make room in /tmp, or name another folder in TMPDIR"),
+    ],
+    ids=["output", "folder", "temporary"],
+)
+def test_says_in_one_line_what_the_shell_has_brought_about(tmp_path: Path, before: str, after: str, words: str) -> None:
+    command = f"{before} {BIN}/asgi-quickstart new orders --no-install {after}"
+    result = subprocess.run(
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        env=clean_environment() | {"TMPDIR": "/tmp"},
+        capture_output=True,
+        text=True,
+    )
+    refused(result, 1, words)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_closed_end_is_no_terminal(tmp_path: Path, closed: str) -> None:
+    command = f"{BIN}/asgi-quickstart new orders --no-install {closed}"
+    result = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True
+    )
+    assert (0, "") == (result.returncode, result.stderr)
+    assert (tmp_path / "orders/main.py").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a full disk")
+def test_a_full_disk_names_the_file_that_has_no_room(quickstart: Quickstart) -> None:
+    disk = quickstart.folder / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this machine allows no mounts")
+    try:
+        refused(quickstart("new", "disk/orders", "--no-install"), 1, "disk/orders/", "No space left on device")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_a_manager_that_is_not_installed_leaves_the_files_and_names_the_command(quickstart: Quickstart) -> None:
     result = quickstart("new", "orders", "--manager=pdm", PATH="/usr/bin:/bin")
     refused(result, 1, "pdm is not installed", "pipx install", "the files stay in orders")

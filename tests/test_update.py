@@ -431,6 +431,15 @@ def test_other_line_endings_in_the_work_tree_are_no_edits(history: History, writ
     assert [] == [name for name, content in after.items() if b"\n" in content.replace(b"\r\n", b"")]
 
 
+def test_a_file_in_another_encoding_is_named_with_its_line(history: History, written: Write) -> None:
+    folder = written()
+    with (folder / "pyproject.toml").open("ab") as file:
+        file.write("# größer\n".encode("latin-1"))
+    commit(folder)
+    refused(history["2.0.0"], folder, "pyproject.toml: line", "is not UTF-8")
+    refused(history["1.0.0"], folder, "pyproject.toml: line", "is not UTF-8", flags=("--manager=pipenv",))
+
+
 def test_refuses_a_wrong_choice_and_a_manager_that_is_not_there(history: History, written: Write) -> None:
     folder = written()
     refused(history["1.0.0"], folder, "poerty", "did you mean poetry", flags=("--manager=poerty",), status=2)

@@ -1,5 +1,6 @@
 """What the user chose."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -33,5 +34,7 @@ class Answers:
 
 def name_from(path: Path) -> str:
     """A project name made from a folder's: `Mein Dienst` gives `mein-dienst`; empty if nothing is left of it."""
-    letters = unicodedata.normalize("NFKD", path.resolve().name.casefold()).encode("ascii", "ignore").decode()
+    letters = (
+        unicodedata.normalize("NFKD", Path(os.path.realpath(path)).name.casefold()).encode("ascii", "ignore").decode()
+    )
     return re.sub(r"[^a-z0-9._]+", "-", letters).strip("-._")

@@ -1,6 +1,7 @@
 """The command `asgi-quickstart`."""
 
 import difflib
+import errno
 import os
 import shlex
 import sys
@@ -14,7 +15,7 @@ import click
 
 from . import interrupt, locking, rendering, updating, wizard
 from .answers import Answers, name_from
-from .errors import Error, UsageError
+from .errors import Error, UsageError, one_line
 from .managers import Manager, environment
 from .options import NONE, Value, document, options
 
@@ -25,6 +26,8 @@ def main() -> NoReturn:
     """Run the command; what a user can cause ends in one line and status 2 (usage), 1 (failure), 128 + a signal's."""
     try:
         command(standalone_mode=False)
+        if sys.stdout:
+            sys.stdout.flush()
     except Error as error:
         stop(str(error), error.exit_status)
     except click.exceptions.NoArgsIsHelpError as error:  # the help, of many lines
@@ -36,7 +39,21 @@ def main() -> NoReturn:
         stop("stopped", 130)
     except interrupt.Stopped as error:
         stop("stopped", error.code)
+    except OSError as error:
+        stop(cause(error), 1)
     sys.exit(0)
+
+
+def cause(error: OSError) -> str:
+    """What the operating system has refused; it does not always say where."""
+    if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes what is left once more when it exits
+        return f"standard output cannot be written: {error.strerror}"
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the current folder no longer exists: `cd` to another"
+    return one_line(error)
 
 
 def stop(message: str, status: int | str | None) -> NoReturn:
@@ -153,7 +170,8 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
 def choose(path: Path, flags: dict[str, Value], *, yes: bool) -> Answers:
     """The answers: from flags, else from the wizard on a terminal, else the defaults."""
     name = name_from(path)
-    if not yes and sys.stdin.isatty() and sys.stdout.isatty():
+    ends = (sys.stdin, sys.stdout)  # either is None when it is closed
+    if not yes and all(end and end.isatty() for end in ends):
         flags = wizard.ask(flags, {"name": name})
     elif not name and "name" not in flags:
         raise UsageError(f"no project name can be made from {path.name!r}: give one with --name")
@@ -196,7 +214,7 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
     """Bring the service in PATH to this command's template, or to other choices; your edits stay."""
     with updating.planned(path, {name: value for name, value in flags.items() if value is not None}) as plan:
         if dry_run:
-            sys.stdout.buffer.write(plan.diff())
+            click.echo(plan.diff(), nl=False)
             return
         if not plan.merge.changes():
             click.echo(f"{path} is as this command's template has it: nothing to do")

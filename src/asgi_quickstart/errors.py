@@ -27,7 +27,8 @@ class Refusal(UsageError):
 
 
 def one_line(error: Exception) -> str:
-    """What an error says; of one of the operating system, where and what."""
+    """What an error says; one of the operating system, where and what; one of a program, what that has said."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())
+    said = getattr(error, "stderr", "") or str(error)
+    return " ".join(said.split())

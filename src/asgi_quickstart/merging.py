@@ -44,12 +44,21 @@ class Merge:
     def before(self, name: str) -> str:
         """A file as the service has it; empty if it has none."""
         there = name in git.names(git.run("ls-tree", "-z", "--name-only", "HEAD", "--", name, folder=self.folder))
-        return git.run("show", f"HEAD:{name}", folder=self.folder).decode() if there else ""
+        return text(name, git.run("show", f"HEAD:{name}", folder=self.folder)) if there else ""
 
     def after(self, name: str) -> str:
         """A file as the merge has it; empty if it has none."""
         path = self.folder / name
-        return path.read_text("utf-8") if path.is_file() else ""
+        return text(name, path.read_bytes()) if path.is_file() else ""
+
+
+def text(name: str, content: bytes) -> str:
+    """What a file says; raises Error when it is no text."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Error(f"{name}: line {line} is not UTF-8: save the file as that, and commit it") from error
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The one call into copier: answers in, files out."""
 
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from . import history, interrupt
 from .answers import Answers
-from .errors import Error, Refusal, UsageError
+from .errors import Error, Refusal, UsageError, one_line
 from .options import TEMPLATE
 
 
@@ -34,6 +33,9 @@ def rendered(answers: Answers, template: Path = TEMPLATE, version: str = "") -> 
                 quiet=True,
                 overwrite=True,
             )
+        except OSError as error:
+            way_out = f"make room in {tempfile.gettempdir()}, or name another folder in TMPDIR"
+            raise Error(f"the files cannot be made: {one_line(error)}; {way_out}") from error
         except (CopierError, ValueError) as error:
             if refused := re.match(r"Validation error for question '(\w+)': (.*)", str(error), re.S):
                 raise Refusal(refused[2], refused[1]) from error
@@ -66,13 +68,15 @@ def write(source: Path, path: Path) -> None:
     for name in names(source):
         for place in (name, *name.parents[:-1]):
             target = path / place
-            if target.is_symlink() or target.exists() and target.is_dir() == (place == name):
+            fits = target.is_file() if place == name else target.is_dir()
+            if target.is_symlink() or target.exists() and not fits:
                 raise UsageError(
                     f"{target} is in the way: the template has a {'file' if place == name else 'folder'} there"
                 )
-    try:
-        for name in names(source):
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, path / name)
-    except OSError as error:
-        raise Error(f"{error.filename} cannot be written: {error.strerror}") from error
+    for name in names(source):
+        target = path / name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((source / name).read_bytes())
+        except OSError as error:
+            raise Error(f"{error.filename or target} cannot be written: {error.strerror}") from error
