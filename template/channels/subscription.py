@@ -9,6 +9,8 @@ from starlette.types import Receive
 from .channel import Channel
 from .message import Frame, Position, notice, reset
 
+PIECE = 64 * 1024  # bytes sent at once, unless one message has more; clients of WebSocket take 1 MiB, often no more
+
 
 class Left(Exception):
     """The subscription is over: the client has gone, or is sent away with a code of WebSocket and a reason."""
@@ -89,11 +91,27 @@ class Subscription:
         if top == self.position:
             self._live = True
             return (notice(top),) if beat else ()
-        before, self.position = self.position, top
-        if before is None:
+        if self.position is None:
+            self.position = top
             return (notice(top),)
-        news = self.channel.after(before)
-        if self._live and (news is None or len(news) > self._queue) and before.epoch == top.epoch:
-            raise Left(1013, f"too slow: {top.number - before.number} messages behind")
-        self._live = True
-        return (reset(top),) if news is None else news
+        behind = top.number - self.position.number
+        if self._live and behind > self._queue and self.position.epoch == top.epoch:
+            raise Left(1013, f"too slow: {behind} messages behind")
+        news = self.channel.after(self.position)
+        if news is None:
+            self.position, news = top, (reset(top),)
+        else:
+            news = piece(news)
+            self.position = Position(top.epoch, self.position.number + len(news))
+        self._live = self._live or self.position == top
+        return news
+
+
+def piece(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """As many of the first frames as are sent at once, so that who reads slowly holds no copy of the whole history."""
+    room = PIECE
+    for count, frame in enumerate(frames):
+        room -= len(frame.event)
+        if room < 0 and count:
+            return frames[:count]
+    return frames

@@ -54,6 +54,28 @@ def test_whoever_comes_back_gets_exactly_what_it_missed_or_is_told_that_it_is_go
             assert (got if got is None else list(got)) == missed
 
 
+def test_what_was_missed_comes_in_pieces_that_every_client_takes_and_nobody_is_sent_away_meanwhile(
+    channels: Any,
+) -> None:
+    async def subscribe() -> None:
+        position, data = channels.message.Position, "x" * 10_000
+        sent = [channels.message.message(position(1, n), data * (10 if n == 50 else 1)) for n in range(1, 101)]
+        channel = channels.channel.Channel(200, position(1, 0))
+        channel.extend(sent[:90], position(1, 90))
+        subscriber = channels.subscription.Subscription(channel, position(1, 0), 5, lambda _: None)
+        got: list[Any] = []
+        while len(got) < 100:
+            frames = list(await subscriber.next())
+            assert len(frames) == 1 or sum(len(frame.event) for frame in frames) <= 64 * 1024
+            got += frames
+            assert subscriber.position == position(1, len(got))
+            if channel.position == position(1, 90):
+                channel.extend(sent[90:], position(1, 100))  # published while it catches up
+        assert got == sent
+
+    asyncio.run(subscribe())
+
+
 def test_who_falls_behind_more_than_its_queue_is_sent_away_and_who_comes_back_is_not(channels: Any) -> None:
     async def subscribe() -> None:
         channel = channels.channel.Channel(100, channels.message.Position(1, 0))
