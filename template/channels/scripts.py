@@ -1,32 +1,38 @@
 """What Redis runs, each in one step, so that a position and its stream always agree."""
 
 # The position is a key of its own, because the stream may expire: whoever comes back then is told so by it.
-# KEYS: the position and the stream.
+# A caller that is ahead has seen what Redis has lost since: those ids must not be given again, so a new epoch begins.
+# KEYS: the position and the stream. ARGV: the position that the caller has read up to, if any.
 BEGIN = """
-local position = redis.call('GET', KEYS[1])
-if not position then
-    local time = redis.call('TIME')
-    position = string.format('%.0f-0', time[1] * 1000000 + time[2])
+local function parse(position)
+    local epoch, number = string.match(position or '', '(%d+)%-(%d+)')
+    return tonumber(epoch or 0), tonumber(number or 0)
 end
-local epoch, number = string.match(position, '(%d+)%-(%d+)')
+local epoch, number = parse(redis.call('GET', KEYS[1]))
+local known, seen = parse(ARGV[1])
+if epoch == 0 or known > epoch or (known == epoch and seen > number) then
+    local time = redis.call('TIME')
+    epoch, number = math.max(time[1] * 1000000 + time[2], known + 1), 0
+end
 """
-# ARGV: the message, how many to keep, for how long, and for how long to keep the position.
+# ARGV: and the message, how many to keep, for how long, and for how long to keep the position.
 PUBLISH = (
     BEGIN
     + """
-position = epoch .. '-' .. string.format('%.0f', number + 1)
-redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[2], position, 'data', ARGV[1])
-redis.call('EXPIRE', KEYS[2], ARGV[3])
-redis.call('SET', KEYS[1], position, 'EX', ARGV[4])
+local position = string.format('%.0f-%.0f', epoch, number + 1)
+redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[3], position, 'data', ARGV[2])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('SET', KEYS[1], position, 'EX', ARGV[5])
 return position
 """
 )
-# ARGV: the position that the caller has read up to, and for how long to keep the position.
+# ARGV: and for how long to keep the position.
 READ = (
     BEGIN
     + """
+local position = string.format('%.0f-%.0f', epoch, number)
 redis.call('SET', KEYS[1], position, 'EX', ARGV[2])
-local from = string.match(ARGV[1], '^' .. epoch .. '%-') and '(' .. ARGV[1] or '-'
+local from = known == epoch and '(' .. ARGV[1] or string.format('%.0f-0', epoch)
 return {position, redis.call('XRANGE', KEYS[2], from, '+')}
 """
 )

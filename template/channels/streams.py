@@ -52,9 +52,10 @@ class Streams:
 
     async def publish(self, name: str, data: str) -> Position | None:
         """Keep a message; None if Redis does not say that it has."""
+        known = self.channels[name].position if name in self.channels else None
         keep = [self.settings.channel_history, self.settings.channel_history_seconds, self._remember]
         try:
-            return Position.parse(await self._publish(keys(name), [data, *keep]))
+            return Position.parse(await self._publish(keys(name), [str(known), data, *keep]))
         except (RedisError, OSError) as error:
             logger.warning("channels: not published: %s", error)
             return None

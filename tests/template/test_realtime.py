@@ -193,6 +193,30 @@ def test_redis_may_be_away_at_the_start_and_later_and_come_back_without_its_data
             assert "Traceback" not in service.log
 
 
+@needs_redis
+def test_a_redis_that_comes_back_with_older_data_is_a_reset_and_no_id_is_given_twice(tmp_path: Path) -> None:
+    service = write(tmp_path / "service", {})
+    with redis_server(tmp_path / "redis", keeps_all=False) as redis, in_redis(service, redis, WEB_CONCURRENCY="1"):
+        subscribers = [subscriber(service, "orders").begin() for subscriber in TRANSPORTS.values()]
+        ids = [publish(service, "orders", n).accepted() for n in range(3)]
+        with redis.client() as client:
+            client.save()
+        ids += [publish(service, "orders", n).accepted() for n in range(3, 6)]
+        eventually(lambda: all(len(one.got) == 6 for one in subscribers), message=lambda: service.log)
+        redis.kill()
+        redis.start()
+        eventually(lambda: publish(service, "orders", "new").status == 200, message=lambda: service.log)
+        ids += [publish(service, "orders", n).accepted() for n in range(6, 12)]
+        assert len(set(ids)) == len(ids)
+        for one in subscribers:
+            eventually(lambda one=one: one.last == ids[-1], message=lambda: service.log)  # type: ignore[misc]
+            one.stop()
+            got = [id for id, _ in one.got]
+            assert one.resets == 1 and len(set(got)) == len(got)
+        answer = json.loads(ask(service, "GET", f"/channels/orders/poll?after={ids[5]}").body)
+        assert answer == {"id": ids[-1], "reset": True, "messages": []}
+
+
 @promise("Channels", fixture="alone")
 def test_bad_input_gets_a_clear_answer_and_the_others_miss_nothing(alone: Service) -> None:
     witnesses = [subscriber(alone, "witness").begin() for subscriber in TRANSPORTS.values()]
