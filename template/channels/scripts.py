@@ -26,13 +26,13 @@ redis.call('SET', KEYS[1], position, 'EX', ARGV[5])
 return position
 """
 )
-# ARGV: and for how long to keep the position.
+# ARGV: and for how long to keep the position. The entry that the caller has read last comes again, to be compared.
 READ = (
     BEGIN
     + """
 local position = string.format('%.0f-%.0f', epoch, number)
 redis.call('SET', KEYS[1], position, 'EX', ARGV[2])
-local from = known == epoch and '(' .. ARGV[1] or string.format('%.0f-0', epoch)
+local from = known == epoch and ARGV[1] or string.format('%.0f-0', epoch)
 return {position, redis.call('XRANGE', KEYS[2], from, '+')}
 """
 )

@@ -107,7 +107,13 @@ class Streams:
     async def _load(self, connection: "Redis", name: str, channel: Channel) -> None:
         """Take what is new, and the position, which shows it if some of that is gone."""
         waiting = channel.stale  # who comes while Redis is asked, may know more than its answer
-        position, entries = await self._read(keys(name), [str(channel.position), self._remember], client=connection)
+        known = str(channel.position)
+        position, entries = await self._read(keys(name), [known, self._remember], client=connection)
+        if entries and entries[0][0] == known:
+            again = message(Position.parse(known), entries.pop(0)[1][1])
+            if channel.history and channel.history[-1] != again:  # Redis lost it, and gave its id to another
+                ahead = f"{Position.parse(known).epoch}-{2**53}"
+                position, entries = await self._read(keys(name), [ahead, self._remember], client=connection)
         channel.stale -= waiting
         extend(channel, [(id, fields[1]) for id, fields in entries], Position.parse(position))
 

@@ -217,6 +217,38 @@ def test_a_redis_that_comes_back_with_older_data_is_a_reset_and_no_id_is_given_t
         assert answer == {"id": ids[-1], "reset": True, "messages": []}
 
 
+@needs_redis
+def test_ids_that_redis_has_lost_and_given_again_before_a_worker_reads_on_are_a_reset(tmp_path: Path) -> None:
+    written = write(tmp_path / "reader", {}), write(tmp_path / "writer", {})
+    alone = {"WEB_CONCURRENCY": "1"}
+    with (
+        redis_server(tmp_path / "redis", keeps_all=False) as redis,
+        in_redis(written[0], redis, **alone) as reader,
+        in_redis(written[1], redis, **alone) as writer,
+    ):
+        subscribers = [subscriber(reader, "orders").begin() for subscriber in TRANSPORTS.values()]
+        with redis.client() as client:
+            client.save()
+        old = publish(writer, "orders", "old").accepted()
+        eventually(lambda: all(one.last == old for one in subscribers), message=lambda: reader.log)
+        (worker,) = workers(reader)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            redis.kill()
+            redis.start()
+            again = eventually(lambda: (said := publish(writer, "orders", "again")).status == 200 and said.accepted())
+            assert again == old  # the writer had no subscriber, and could not know
+            publish(writer, "orders", "more").accepted()
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        eventually(lambda: all(one.resets == 1 for one in subscribers), message=lambda: reader.log)
+        new = publish(writer, "orders", "new").accepted()
+        eventually(lambda: all(one.got[-1] == (new, "new") for one in subscribers), message=lambda: reader.log)
+        for subscriber in subscribers:
+            subscriber.stop()
+        assert all(len(one.got) == 2 and one.resets == 1 for one in subscribers)
+
+
 @promise("Channels", fixture="alone")
 def test_bad_input_gets_a_clear_answer_and_the_others_miss_nothing(alone: Service) -> None:
     witnesses = [subscriber(alone, "witness").begin() for subscriber in TRANSPORTS.values()]
