@@ -24,7 +24,7 @@ class Channel:
         self.stale = int(position is None)  # how many wait until it was compared with Redis
         self.history = deque[Frame](maxlen=history)
         self.subscribers: set[Subscription] = set()
-        self.changed = self.used = monotonic()
+        self.changed = self.used = self.asked = monotonic()  # the last: when Redis was asked
 
     def extend(self, messages: Sequence[Frame], position: Position) -> None:
         """Take what was published after `self.position`, or what is left of it; then the channel is at `position`."""

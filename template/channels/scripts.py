@@ -10,7 +10,8 @@ local function parse(position)
 end
 local epoch, number = parse(redis.call('GET', KEYS[1]))
 local known, seen = parse(ARGV[1])
-if epoch == 0 or known > epoch or (known == epoch and seen > number) then
+local begun = epoch == 0 or known > epoch or (known == epoch and seen > number)
+if begun then
     local time = redis.call('TIME')
     epoch, number = math.max(time[1] * 1000000 + time[2], known + 1), 0
 end
@@ -26,13 +27,28 @@ redis.call('SET', KEYS[1], position, 'EX', ARGV[5])
 return position
 """
 )
-# ARGV: and for how long to keep the position. The entry that the caller has read last comes again, to be compared.
+# ARGV: and for how long to keep a position that nobody has published to: whoever asks may make up names of channels.
+# The entry that the caller has read last comes again, to be compared.
 READ = (
     BEGIN
     + """
 local position = string.format('%.0f-%.0f', epoch, number)
-redis.call('SET', KEYS[1], position, 'EX', ARGV[2])
+if begun then
+    redis.call('SET', KEYS[1], position, 'EX', ARGV[2])
+else
+    redis.call('EXPIRE', KEYS[1], ARGV[2], 'GT')
+end
 local from = known == epoch and ARGV[1] or string.format('%.0f-0', epoch)
 return {position, redis.call('XRANGE', KEYS[2], from, '+')}
 """
 )
+
+
+def keys(name: str) -> list[str]:
+    """The keys of a channel: its position and its stream."""
+    return [f"channels:{name}:position", f"channels:{name}:stream"]
+
+
+def name_of(stream: str) -> str:
+    """The channel that a stream's key belongs to."""
+    return stream.removeprefix("channels:").removesuffix(":stream")

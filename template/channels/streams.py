@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -13,7 +14,7 @@ from redis.exceptions import RedisError
 
 from .channel import Channel
 from .message import Position, message
-from .scripts import PUBLISH, READ
+from .scripts import PUBLISH, READ, keys, name_of
 from .settings import ChannelSettings
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 TIMEOUT = 3  # seconds for an answer
 BLOCK = 1  # seconds that the reader waits for the next message before it asks again
 REMEMBER = 7 * 24 * 3600  # seconds for which the position of a channel outlives its history
+UNUSED = 60  # seconds for which it outlives its subscribers, if nothing was published
+RENEW = UNUSED / 3
 NOTHING = "channels:"  # a stream that nobody writes: XREAD wants at least one
 
 
@@ -34,7 +37,8 @@ class Streams:
         self.settings = settings
         self.channels = channels
         self.available = False
-        self._remember = settings.channel_history_seconds + REMEMBER
+        remember = settings.channel_history_seconds + REMEMBER
+        self._keep = settings.channel_history, settings.channel_history_seconds, remember
         pool = BlockingConnectionPool.from_url(
             str(settings.redis_url),
             timeout=TIMEOUT,
@@ -53,9 +57,8 @@ class Streams:
     async def publish(self, name: str, data: str) -> Position | None:
         """Keep a message; None if Redis does not say that it has."""
         known = self.channels[name].position if name in self.channels else None
-        keep = [self.settings.channel_history, self.settings.channel_history_seconds, self._remember]
         try:
-            return Position.parse(await self._publish(keys(name), [str(known), data, *keep]))
+            return Position.parse(await self._publish(keys(name), [str(known), data, *self._keep]))
         except (RedisError, OSError) as error:
             logger.warning("channels: not published: %s", error)
             return None
@@ -94,7 +97,7 @@ class Streams:
         self.available = True
         while not cancelled():
             for name, channel in list(self.channels.items()):
-                if channel.stale:
+                if due(channel):
                     await self._load(connection, name, channel)
             positions: dict[Any, Any] = {
                 keys(name)[1]: str(c.position) for name, c in self.channels.items() if c.position
@@ -108,14 +111,16 @@ class Streams:
         """Take what is new, and the position, which shows it if some of that is gone."""
         waiting = channel.stale  # who comes while Redis is asked, may know more than its answer
         known = str(channel.position)
-        position, entries = await self._read(keys(name), [known, self._remember], client=connection)
+        position, entries = await self._read(keys(name), [known, UNUSED], client=connection)
         if entries and entries[0][0] == known:
             again = message(Position.parse(known), entries.pop(0)[1][1])
             if channel.history and channel.history[-1] != again:  # Redis lost it, and gave its id to another
                 ahead = f"{Position.parse(known).epoch}-{2**53}"
-                position, entries = await self._read(keys(name), [ahead, self._remember], client=connection)
+                position, entries = await self._read(keys(name), [ahead, UNUSED], client=connection)
         channel.stale -= waiting
-        extend(channel, [(id, fields[1]) for id, fields in entries], Position.parse(position))
+        channel.asked = monotonic()
+        if waiting or position != known:
+            extend(channel, [(id, fields[1]) for id, fields in entries], Position.parse(position))
 
     async def _wake(self) -> None:
         """End the reader's waiting, which may be just about to begin."""
@@ -123,6 +128,13 @@ class Streams:
             while self.available and any(channel.stale for channel in self.channels.values()):
                 await self._redis.client_unblock(self._reader)
                 await asyncio.sleep(0.002)
+
+
+def due(channel: Channel) -> bool:
+    """Whether somebody waits for what Redis says, or a position that nobody has published to is to be kept."""
+    published = channel.position and channel.position.number
+    idle = not published and channel.subscribers and channel.asked < monotonic() - RENEW
+    return bool(channel.stale or idle)
 
 
 def cancelled() -> bool:
@@ -135,13 +147,3 @@ def extend(channel: Channel, entries: list[tuple[str, str]], position: Position 
     """Give a channel the entries of its stream: ids and data."""
     messages = [message(Position.parse(id), data) for id, data in entries]
     channel.extend(messages, position or Position.parse(entries[-1][0]))
-
-
-def keys(name: str) -> list[str]:
-    """The keys of a channel: its position and its stream."""
-    return [f"channels:{name}:position", f"channels:{name}:stream"]
-
-
-def name_of(stream: str) -> str:
-    """The channel that a stream's key belongs to."""
-    return stream.removeprefix("channels:").removesuffix(":stream")

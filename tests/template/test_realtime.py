@@ -249,6 +249,31 @@ def test_ids_that_redis_has_lost_and_given_again_before_a_worker_reads_on_are_a_
         assert all(len(one.got) == 2 and one.resets == 1 for one in subscribers)
 
 
+@needs_redis
+def test_who_only_asks_leaves_nothing_in_redis_and_an_idle_channel_is_kept_while_it_has_a_subscriber(
+    tmp_path: Path,
+) -> None:
+    service = write(tmp_path / "service", {})
+    service.edit("channels/streams.py", "UNUSED = 60", "UNUSED = 3")
+    with (
+        redis_server(tmp_path / "redis") as redis,
+        redis.client() as client,
+        in_redis(service, redis, WEB_CONCURRENCY="1"),
+    ):
+        subscriber = TRANSPORTS["events"](service, "idle").begin()
+        ask(service, "GET", "/channels/asked/poll")
+        assert client.ttl("channels:asked:position") <= 3
+        eventually(lambda: not client.exists("channels:asked:position"))
+        for _ in range(2):  # it goes down and up again
+            eventually(lambda: client.pttl("channels:idle:position") < 2500)
+            eventually(lambda: client.pttl("channels:idle:position") > 2500)
+        id = publish(service, "idle", 1).accepted()
+        assert client.ttl("channels:idle:position") > 24 * 3600
+        eventually(lambda: subscriber.got == [(id, 1)])
+        subscriber.stop()
+        assert subscriber.resets == 0
+
+
 @promise("Channels", fixture="alone")
 def test_bad_input_gets_a_clear_answer_and_the_others_miss_nothing(alone: Service) -> None:
     witnesses = [subscriber(alone, "witness").begin() for subscriber in TRANSPORTS.values()]
