@@ -36,6 +36,11 @@ class Channel:
         for subscriber in self.subscribers:
             subscriber.wake()
 
+    def due(self, renew: float) -> bool:
+        """Whether to ask Redis: somebody waits for it, or a position that nobody has published to is to be kept."""
+        published = self.position and self.position.number
+        return bool(self.stale or (self.subscribers and not published and self.asked < monotonic() - renew))
+
     def after(self, position: Position) -> Sequence[Frame] | None:
         """The messages after a position; None if they are not all there, or the position is unknown."""
         assert self.position

@@ -28,13 +28,14 @@ return position
 """
 )
 # ARGV: and for how long to keep a position that nobody has published to: whoever asks may make up names of channels.
-# The entry that the caller has read last comes again, to be compared.
+# A Redis that is full can be read all the same. The entry that the caller has read last comes again, to be compared.
 READ = (
     BEGIN
     + """
 local position = string.format('%.0f-%.0f', epoch, number)
 if begun then
-    redis.call('SET', KEYS[1], position, 'EX', ARGV[2])
+    local kept = redis.pcall('SET', KEYS[1], position, 'EX', ARGV[2])
+    if kept.err and not string.find(kept.err, 'OOM', 1, true) then return kept end
 else
     redis.call('EXPIRE', KEYS[1], ARGV[2], 'GT')
 end

@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from .channel import Channel
 from .message import Position, message
@@ -34,7 +34,6 @@ class Streams:
     """
 
     def __init__(self, settings: ChannelSettings, channels: Mapping[str, Channel]) -> None:
-        self.settings = settings
         self.channels = channels
         self.available = False
         remember = settings.channel_history_seconds + REMEMBER
@@ -97,7 +96,7 @@ class Streams:
         self.available = True
         while not cancelled():
             for name, channel in list(self.channels.items()):
-                if due(channel):
+                if channel.due(RENEW):
                     await self._load(connection, name, channel)
             positions: dict[Any, Any] = {
                 keys(name)[1]: str(c.position) for name, c in self.channels.items() if c.position
@@ -110,15 +109,22 @@ class Streams:
     async def _load(self, connection: "Redis", name: str, channel: Channel) -> None:
         """Take what is new, and the position, which shows it if some of that is gone."""
         waiting = channel.stale  # who comes while Redis is asked, may know more than its answer
+        channel.asked = monotonic()
         known = str(channel.position)
-        position, entries = await self._read(keys(name), [known, UNUSED], client=connection)
+        try:
+            position, entries = await self._read(keys(name), [known, UNUSED], client=connection)
+        except ReadOnlyError:
+            raise
+        except ResponseError as error:  # about this channel, of which the others must not suffer
+            logger.error("channels: %s is not read: %s", name, error)
+            channel.stale -= waiting
+            return
         if entries and entries[0][0] == known:
             again = message(Position.parse(known), entries.pop(0)[1][1])
             if channel.history and channel.history[-1] != again:  # Redis lost it, and gave its id to another
                 ahead = f"{Position.parse(known).epoch}-{2**53}"
                 position, entries = await self._read(keys(name), [ahead, UNUSED], client=connection)
         channel.stale -= waiting
-        channel.asked = monotonic()
         if waiting or position != known:
             extend(channel, [(id, fields[1]) for id, fields in entries], Position.parse(position))
 
@@ -128,13 +134,6 @@ class Streams:
             while self.available and any(channel.stale for channel in self.channels.values()):
                 await self._redis.client_unblock(self._reader)
                 await asyncio.sleep(0.002)
-
-
-def due(channel: Channel) -> bool:
-    """Whether somebody waits for what Redis says, or a position that nobody has published to is to be kept."""
-    published = channel.position and channel.position.number
-    idle = not published and channel.subscribers and channel.asked < monotonic() - RENEW
-    return bool(channel.stale or idle)
 
 
 def cancelled() -> bool:

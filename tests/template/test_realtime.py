@@ -274,6 +274,31 @@ def test_who_only_asks_leaves_nothing_in_redis_and_an_idle_channel_is_kept_while
         assert subscriber.resets == 0
 
 
+@needs_redis
+def test_a_full_redis_and_a_key_that_is_something_else_do_not_keep_other_channels_from_being_read(
+    tmp_path: Path,
+) -> None:
+    service = write(tmp_path / "service", {})
+    with (
+        redis_server(tmp_path / "redis") as redis,
+        redis.client() as client,
+        in_redis(service, redis, WEB_CONCURRENCY="1"),
+    ):
+        subscriber = TRANSPORTS["events"](service, "orders").begin()
+        client.set("channels:odd:stream", "no stream")
+        assert ask(service, "GET", "/channels/odd/poll?wait=1").status == 503
+        client.config_set("maxmemory", 1)
+        assert publish(service, "orders", 0).status == 503
+        assert ask(service, "GET", "/channels/new/poll").status == 200
+        assert ask(service, "GET", "/health/ready").status == 200
+        client.config_set("maxmemory", 0)
+        id = publish(service, "orders", 1).accepted()
+        eventually(lambda: subscriber.got == [(id, 1)])
+        subscriber.stop()
+        assert subscriber.connections == 1 and subscriber.resets == 0
+        assert "Redis is away" not in service.log
+
+
 @promise("Channels", fixture="alone")
 def test_bad_input_gets_a_clear_answer_and_the_others_miss_nothing(alone: Service) -> None:
     witnesses = [subscriber(alone, "witness").begin() for subscriber in TRANSPORTS.values()]
