@@ -64,9 +64,10 @@ def answers(client: redis.Redis) -> bool:
 
 
 @contextmanager
-def redis_server(folder: Path, keeps_all: bool = True) -> Iterator[RedisServer]:
+def redis_server(folder: Path, keeps_all: bool = True, port: int | None = None) -> Iterator[RedisServer]:
     """It, running."""
     server = RedisServer(folder, keeps_all)
+    server.port = port or server.port
     server.start()
     try:
         yield server

@@ -7,19 +7,17 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from .channel import Channel
+from .connection import connect, leave_replica
 from .message import Position, message
 from .scripts import PUBLISH, READ, keys, name_of
 from .settings import ChannelSettings
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT = 3  # seconds for an answer
 BLOCK = 1  # seconds that the reader waits for the next message before it asks again
 REMEMBER = 7 * 24 * 3600  # seconds for which the position of a channel outlives its history
 UNUSED = 60  # seconds for which it outlives its subscribers, if nothing was published
@@ -38,16 +36,7 @@ class Streams:
         self.available = False
         remember = settings.channel_history_seconds + REMEMBER
         self._keep = settings.channel_history, settings.channel_history_seconds, remember
-        pool = BlockingConnectionPool.from_url(
-            str(settings.redis_url),
-            timeout=TIMEOUT,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-            protocol=2,
-        )
-        self._redis = Redis.from_pool(pool)
+        self._redis = connect(str(settings.redis_url))
         self._publish = self._redis.register_script(PUBLISH)
         self._read = self._redis.register_script(READ)
         self._reader = 0  # the id of its connection
@@ -60,6 +49,7 @@ class Streams:
             return Position.parse(await self._publish(keys(name), [str(known), data, *self._keep]))
         except (RedisError, OSError) as error:
             logger.warning("channels: not published: %s", error)
+            await leave_replica(self._redis, error)
             return None
 
     def wake(self) -> None:
@@ -79,6 +69,7 @@ class Streams:
                     if self.available or not told:
                         logger.error("channels: Redis is away: %s", error)
                         told = True
+                    await leave_replica(self._redis, error)
                 except Exception:
                     logger.exception("channels: the reader begins anew")
                 self.available = False

@@ -21,7 +21,7 @@ from asgi_quickstart import rendering
 
 from ..promises import SERVERS, promise
 from ..redis_server import RedisServer, needs_redis, redis_server
-from ..service import Service, eventually, write_service
+from ..service import Service, eventually, free_port, write_service
 from .playing import STEPS, Step, assert_exact, number, play
 from .processes import master, workers
 from .subscribers import TOKEN, TRANSPORTS, Events, Publisher, ask, publish
@@ -297,6 +297,28 @@ def test_a_full_redis_and_a_key_that_is_something_else_do_not_keep_other_channel
         subscriber.stop()
         assert subscriber.connections == 1 and subscriber.resets == 0
         assert "Redis is away" not in service.log
+
+
+@needs_redis
+def test_after_a_failover_behind_one_name_what_is_published_goes_to_the_new_master(tmp_path: Path) -> None:
+    service = write(tmp_path / "service", {})
+    with (
+        redis_server(tmp_path / "old") as old,
+        old.client() as client,
+        in_redis(service, old, WEB_CONCURRENCY="1"),
+    ):
+        subscriber = TRANSPORTS["events"](service, "orders").begin()
+        publish(service, "orders", "before").accepted()
+        client.config_set("port", free_port())  # it keeps the connections that it has
+        client.replicaof("127.0.0.1", 1)
+        with redis_server(tmp_path / "new", port=old.port):
+            eventually(lambda: service.log.count("reading from Redis") > 1)  # the reader does not leave it a connection
+            id = eventually(lambda: (said := publish(service, "orders", "new")).status == 200 and said.accepted())
+            eventually(lambda: subscriber.resets == 1, message=lambda: service.log)
+            eventually(lambda: ask(service, "GET", "/health/ready").status == 200)
+            assert subscriber.last == id
+            subscriber.stop()
+        assert "Traceback" not in service.log
 
 
 @promise("Channels", fixture="alone")

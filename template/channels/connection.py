@@ -1,0 +1,31 @@
+"""The connections to Redis."""
+
+from contextlib import suppress
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ReadOnlyError, RedisError
+
+TIMEOUT = 3  # seconds for an answer
+
+
+def connect(url: str) -> Redis:
+    """A client whose calls fail in time, and are never tried again by themselves."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        timeout=TIMEOUT,
+        socket_timeout=TIMEOUT,
+        socket_connect_timeout=TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+        protocol=2,
+    )
+    return Redis.from_pool(pool)
+
+
+async def leave_replica(redis: Redis, error: Exception) -> None:
+    """Connect anew if the error says that this is a replica now: the name may lead to another master since."""
+    if isinstance(error, ReadOnlyError):
+        with suppress(RedisError, OSError):
+            await redis.connection_pool.disconnect()
