@@ -381,6 +381,18 @@ def socket_to(service: Service, channel: str) -> ClientConnection:
     return connect(f"ws://127.0.0.1:{service.port}/channels/{channel}/socket", close_timeout=1)
 
 
+def test_an_owner_may_refuse_with_the_exception_of_starlette_too(tmp_path: Path) -> None:
+    service = write(tmp_path / "service", {})
+    service.edit("app/channels.py", "from fastapi import", "from starlette.exceptions import")
+    service.edit("app/channels.py", 'if action == "subscribe" or (', "if (")
+    with service.started("run", **SETTINGS, WEB_CONCURRENCY="1"):
+        assert ask(service, "GET", "/channels/orders/poll").status == 403
+        assert ask(service, "POST", "/channels/orders", b"1", **JSON).status == 403
+        with pytest.raises(InvalidStatus) as refused:
+            socket_to(service, "orders")
+        assert refused.value.response.status_code == 403
+
+
 @promise("Channels", fixture="alone")
 def test_who_may_open_a_websocket(alone: Service) -> None:
     address = f"ws://127.0.0.1:{alone.port}/channels/orders/socket"
