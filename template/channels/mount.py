@@ -39,21 +39,20 @@ class Subscribing:
     def __init__(self, app: ASGIApp, channels: Channels, authorize: Authorize, origins: tuple[str, ...]) -> None:
         self.app = app
         given = channels, authorize, origins
-        self.routes = (
-            Route("/channels/{channel}/poll", Polling(*given), methods=["GET"]),
-            Route("/channels/{channel}/events", Events(*given), methods=["GET"]),
-            WebSocketRoute("/channels/{channel}/socket", Socket(*given)),
-        )
+        polling = Route("/channels/{channel}/poll", Polling(*given))
+        events = Route("/channels/{channel}/events", Events(*given))
+        polling.methods = events.methods = {"GET"}  # no HEAD, which Starlette would add: it must not stay open
+        self.routes = polling, events, WebSocketRoute("/channels/{channel}/socket", Socket(*given))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or not scope["path"].startswith("/channels/"):
             return await self.app(scope, receive, send)
         for route in self.routes:
             match, found = route.matches(scope)
-            if match is Match.FULL:
+            if match is not Match.NONE:
                 scope.update(found, route=route)
                 try:
-                    return await route.app(scope, receive, send)
+                    return await route.handle(scope, receive, send)  # 405 if it is another method
                 except HTTPException as refusal:
                     answer = JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)
                     return await answer(scope, receive, send)
