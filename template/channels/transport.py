@@ -4,7 +4,6 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from starlette.requests import HTTPConnection
@@ -43,10 +42,11 @@ class Transport:
 
     def _check_origin(self, connection: HTTPConnection) -> None:
         """Refuse the page of another origin, which a browser lets open a WebSocket in its user's name."""
-        origin = connection.headers.get("origin")
-        if origin and urlsplit(origin).netloc.lower() != connection.headers.get("host", "").lower():
-            if origin not in self.origins and "*" not in self.origins:
-                raise HTTPException(403, "the page's origin is not in CORS_ORIGINS")
+        origin = connection.headers.get("origin", "")
+        scheme = "https" if connection.scope["scheme"] in ("wss", "https") else "http"
+        own = f"{scheme}://{connection.headers.get('host', '')}".lower()
+        if origin and origin.lower() != own and not {origin, "*"} & {*self.origins}:
+            raise HTTPException(403, "the page's origin is not in CORS_ORIGINS")
 
 
 def check_name(channel: str) -> None:

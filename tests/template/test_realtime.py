@@ -43,6 +43,7 @@ def alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """One worker, its channels in memory, with little room."""
     little = {"CHANNEL_MESSAGE_BYTES": "1000", "CHANNEL_HISTORY": "50", "CHANNEL_QUEUE": "20", "MAX_CHANNELS": "30"}
     service = write(tmp_path_factory.mktemp("alone") / "service", request.param)
+    little |= {"TRUSTED_PROXIES": "127.0.0.1"}
     little |= {"MAX_SUBSCRIBERS": "35", "HEADER_SECONDS": "3", "CORS_ORIGINS": "https://app.example.com"}
     with service.started("run", **SETTINGS, **little, WEB_CONCURRENCY="1", CHANNEL_HEARTBEAT_SECONDS="1"):
         yield service
@@ -354,6 +355,9 @@ def test_bad_input_gets_a_clear_answer_and_the_others_miss_nothing(alone: Servic
     for query, headers, status in (
         (f"after={known}x", {}, 400),
         ("", {"Origin": "https://evil.example"}, 403),
+        ("", {"Origin": f"https://127.0.0.1:{alone.port}"}, 403),  # another scheme is another origin
+        ("", {"Origin": "http://["}, 403),
+        ("", {"Origin": "null"}, 403),
     ):
         with pytest.raises(InvalidStatus) as refused:
             connect(f"ws://127.0.0.1:{alone.port}{path}/socket?{query}", additional_headers=headers).close()
@@ -399,8 +403,15 @@ def test_an_owner_may_refuse_with_the_exception_of_starlette_too(tmp_path: Path)
 @promise("Channels", fixture="alone")
 def test_who_may_open_a_websocket(alone: Service) -> None:
     address = f"ws://127.0.0.1:{alone.port}/channels/orders/socket"
-    for origin in (f"http://127.0.0.1:{alone.port}", "https://app.example.com"):  # its own, and one of CORS_ORIGINS
-        with connect(address, additional_headers={"Origin": origin}) as websocket:
+    own = f"http://127.0.0.1:{alone.port}"
+    for origin, forwarded in (
+        (own, "http"),
+        (own.upper(), "http"),
+        (own.replace("http", "https"), "https"),
+        ("https://app.example.com", "http"),  # of CORS_ORIGINS
+    ):
+        headers = {"Origin": origin, "X-Forwarded-Proto": forwarded}
+        with connect(address, additional_headers=headers) as websocket:
             assert json.loads(websocket.recv(5))["id"]
 
 
