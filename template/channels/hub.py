@@ -88,6 +88,7 @@ class Channels:
             assert channel.position
             position = channel.position.next
             channel.extend([message(position, text.decode())], position)
+            await asyncio.sleep(0)  # or a loop that publishes would leave its subscribers no time to read
         return str(position)
 
     def subscribe(self, name: str, after: Position | None, *, beat: bool) -> Subscription:

@@ -22,7 +22,7 @@ def channels() -> Any:
     """The template's modules, which have no need of the rest of a service."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(TEMPLATE / "template")
-        names = ("channel", "message", "subscription")
+        names = ("channel", "hub", "message", "settings", "subscription")
         return SimpleNamespace(**{name: import_module(f"channels.{name}") for name in names})
 
 
@@ -94,5 +94,25 @@ def test_who_falls_behind_more_than_its_queue_is_sent_away_and_who_comes_back_is
         with pytest.raises(channels.subscription.Left, match="too slow: 6 messages behind") as left:
             await subscriber.next()
         assert left.value.code == 1013
+
+    asyncio.run(subscribe())
+
+
+def test_who_reads_at_once_is_not_too_slow_for_a_loop_that_publishes(channels: Any) -> None:
+    async def subscribe() -> None:
+        hub = channels.hub.Channels(channels.settings.ChannelSettings(channel_queue=5))
+        got: list[str] = []
+
+        async def read() -> None:
+            with hub.subscribe("orders", None, beat=False) as subscription:
+                while len(got) < 100:
+                    got.extend(frame.line for frame in await subscription.next() if frame.kind == "message")
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        for n in range(100):
+            await hub.publish("orders", n)
+        await reading
+        assert [f'"data":{n}}}' in line for n, line in enumerate(got)] == [True] * 100
 
     asyncio.run(subscribe())
