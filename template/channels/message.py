@@ -47,7 +47,8 @@ def notice(position: Position | None) -> Frame:
     """Nothing new: it tells a subscriber the id to come back with, and proxies that the connection is alive."""
     if position is None:  # Redis has not said yet
         return Frame("notice", "{}", b":\n\n")
-    return Frame("notice", f'{{"id":"{position}"}}', b"id: %d-%d\n\n" % position)
+    event = f"event: id\nid: {position}\ndata: {{}}\n\n".encode()  # named and with data, or no script would see it
+    return Frame("notice", f'{{"id":"{position}"}}', event)
 
 
 def reset(position: Position) -> Frame:

@@ -40,4 +40,4 @@ def test_the_real_server_streams_events(server: httpx2.Client) -> None:
         assert response.headers["content-type"].startswith("text/event-stream")
         lines = response.iter_lines()
         assert next(lines) == "retry: 1000"
-        assert next(line for line in lines if line).startswith("id: ")
+        assert next(line for line in lines if line) == "event: id"

@@ -107,9 +107,9 @@ class Events(Subscriber):
                     fields[name] = value
                     continue
                 frame: dict[str, Any] = {"id": fields["id"]} if "id" in fields else {}
-                if "event" in fields:
-                    frame[fields["event"]] = True
-                elif "data" in fields:
+                if fields.get("event") == "reset":
+                    frame["reset"] = True
+                elif "data" in fields and "event" not in fields:
                     frame["data"] = json.loads(fields["data"])
                 self.take(frame)
                 fields = {}

@@ -464,9 +464,12 @@ def test_there_is_a_sign_of_life_with_the_id_to_come_back_with(alone: Service) -
     with socket_to(alone, "quiet") as websocket:
         assert [json.loads(websocket.recv(5)).keys() for _ in range(3)] == [{"id"}] * 3
     with Events(alone, "quiet").request("/channels/quiet/events") as response:
-        lines = [response.readline().decode() for _ in range(8)]
-    assert lines[0] == "retry: 1000\n"
-    assert [line.partition(": ")[0] for line in lines[2::2]] == ["id"] * 3
+        lines = [response.readline().decode() for _ in range(14)]
+    assert lines[:2] == ["retry: 1000\n", "\n"]
+    blocks = [lines[2:6], lines[6:10], lines[10:]]
+    assert [(block[0], block[1][:4], *block[2:]) for block in blocks] == [
+        ("event: id\n", "id: ", "data: {}\n", "\n")
+    ] * 3
 
 
 @promise("Channels", fixture="written")
@@ -477,7 +480,7 @@ def test_streams_end_when_the_service_drains_so_that_clients_come_back_with_thei
             poll = pool.submit(ask, service, "GET", f"/channels/end/poll?after={id}&wait=50")
             with Events(service, "end").request("/channels/end/events") as response:
                 assert json.loads(websocket.recv(5))["id"] == id
-                assert b"".join(response.readline() for _ in range(4)).endswith(b"id: %s\n\n" % id.encode())
+                assert b"".join(response.readline() for _ in range(6)).endswith(b"id: %s\ndata: {}\n\n" % id.encode())
                 started = time.monotonic()
                 os.kill(master(service), signal.SIGTERM)
                 assert response.read() == b""  # the regular end: one that is cut raises

@@ -65,6 +65,11 @@ def all_open(browser: Chrome) -> bool:
     return all("open" in card(browser, name).find_element(By.CLASS_NAME, "state").text for name in CARDS)
 
 
+def cut_all(browser: Chrome) -> None:
+    for name in CARDS:
+        card(browser, name).find_element(By.CLASS_NAME, "cut").click()
+
+
 @pytest.mark.parametrize("server", ["gunicorn", "granian"])
 def test_three_transports_show_the_same_and_come_back_with_what_they_missed(
     server: str, tmp_path: Path, browser: Chrome
@@ -73,12 +78,15 @@ def test_three_transports_show_the_same_and_come_back_with_what_they_missed(
     with service.started("run", ENVIRONMENT="development", CHANNEL_HISTORY="5", CHANNEL_QUEUE="5", DRAIN_SECONDS="1"):
         browser.get(f"{service.url}/channels/page/")
         eventually(lambda: all_open(browser))
+        eventually(lambda: all("-" in card(browser, name).find_element(By.CLASS_NAME, "last").text for name in CARDS))
+        cut_all(browser)  # before there was a message
+        first = publish(service, "demo", "first").accepted(), "first"
+        eventually(lambda: all_show(browser, [first]))
         browser.find_element(By.CSS_SELECTOR, "#publish button").click()
-        eventually(lambda: all(messages(browser, name) for name in CARDS))
+        eventually(lambda: all(len(messages(browser, name)) == 2 for name in CARDS))
         shown = messages(browser, "poll")
-        assert all_show(browser, shown) and [text for _, text in shown] == ["Hello"]
-        for name in CARDS:
-            card(browser, name).find_element(By.CLASS_NAME, "cut").click()
+        assert all_show(browser, shown) and [text for _, text in shown] == ["Hello", "first"]
+        cut_all(browser)
         for text in ("while", "away"):
             shown.insert(0, (publish(service, "demo", text).accepted(), text))
         eventually(lambda: all_show(browser, shown))

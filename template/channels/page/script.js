@@ -93,6 +93,7 @@ class Events extends Transport {
     const taken = (event) => ({ id: event.lastEventId });
     source.onopen = () => this.state("open");
     source.onmessage = (event) => this.take({ ...taken(event), data: JSON.parse(event.data) });
+    source.addEventListener("id", (event) => this.take(taken(event)));
     source.addEventListener("reset", (event) => this.take({ ...taken(event), reset: true }));
     source.onerror = () => {
       if (source.readyState === EventSource.CLOSED) this.lost();
