@@ -3,9 +3,10 @@ import json
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 from starlette.websockets import WebSocketDisconnect
 
-from app.channels import channels
+from app.channels import channel_settings, channels
 
 
 def test_who_comes_back_gets_what_was_missed(client: TestClient) -> None:
@@ -27,6 +28,14 @@ def test_an_id_that_is_not_known_is_answered_with_reset(client: TestClient) -> N
 
 def test_nobody_publishes_over_http_without_the_token(client: TestClient) -> None:
     assert client.post("/channels/orders", json="hello").status_code == 403
+
+
+def test_with_the_token_and_no_other_one_publishes(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = channel_settings.model_copy(update={"publish_token": SecretStr("right")})
+    monkeypatch.setattr("app.channels.channel_settings", settings)
+    for given, status in (("Bearer wrong", 403), ("Bearer ", 403), ("Bearer right", 200)):
+        answer = client.post("/channels/orders", json="hello", headers={"Authorization": given})
+        assert answer.status_code == status
 
 
 def test_the_page_of_another_origin_opens_no_websocket(client: TestClient) -> None:
