@@ -17,6 +17,7 @@ from .transport import Transport
 
 WAIT = 25  # seconds, unless the client says how long
 LONGEST = 50  # less than a proxy's timeout
+AT_FIRST = 1  # at least, while Redis is asked about a channel that this worker did not know
 
 
 class Polling(Transport):
@@ -28,6 +29,8 @@ class Polling(Transport):
         frames: Sequence[Frame] = ()
         with await self.subscribe(scope, beat=False) as subscription:
             subscription.watch(receive)
+            if subscription.channel.position is None:
+                seconds = max(seconds, AT_FIRST)
             try:
                 async with draining.timeout(seconds):
                     frames = await subscription.next()

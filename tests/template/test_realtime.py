@@ -86,6 +86,13 @@ def test_everybody_gets_every_message_once_and_in_order_whoever_comes_and_goes(s
     played()
 
 
+@needs_redis
+@promise("Channels", fixture="shared")
+def test_who_does_not_wait_gets_the_id_of_a_channel_that_was_not_open(shared: Service) -> None:
+    for n in range(5):
+        assert ask(shared, "GET", f"/channels/fresh-{n}/poll?wait=0").status == 200
+
+
 @promise("Channels", fixture="alone")
 def test_in_memory_too(alone: Service) -> None:
     for transport in TRANSPORTS:
