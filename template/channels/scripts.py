@@ -28,7 +28,7 @@ return position
 """
 )
 # ARGV: and for how long to keep a position that nobody has published to: whoever asks may make up names of channels.
-# A Redis that is full can be read all the same. The entry that the caller has read last comes again, to be compared.
+# A Redis that is full can be read all the same, and keeps no new epoch: the caller's goes on. The entry that the caller has read last comes again, to be compared.
 READ = (
     BEGIN
     + """
@@ -36,6 +36,7 @@ local position = string.format('%.0f-%.0f', epoch, number)
 if begun then
     local kept = redis.pcall('SET', KEYS[1], position, 'EX', ARGV[2])
     if kept.err and not string.find(kept.err, 'OOM', 1, true) then return kept end
+    if kept.err and known > 0 then position = ARGV[1] end
 else
     redis.call('EXPIRE', KEYS[1], ARGV[2], 'GT')
 end
