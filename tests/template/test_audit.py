@@ -64,11 +64,13 @@ def database() -> Iterator[str]:
 def test_both_tell_of_what_the_lock_names_for_production_and_of_nothing_else(
     manager: str, tmp_path: Path, database: str
 ) -> None:
-    service = images.write(tmp_path / "service", manager)
+    service = images.write(tmp_path / "our services/orders", manager)
     if not (service.folder / ".venv").exists():  # else its manager has made one to lock
         (service.folder / ".venv").symlink_to(sys.prefix)
     (tmp_path / "again").mkdir()
-    environment = user_environment(manager, tmp_path / "again")
+    (tmp_path / "our").mkdir()  # what a shell would take the folder's first word for
+    (tmp_path / "active").mkdir()
+    environment = {**user_environment(manager, tmp_path / "again"), "VIRTUAL_ENV": str(tmp_path / "active")}
 
     def audit(path: str) -> subprocess.CompletedProcess[str]:
         return images.try_to_make(
@@ -91,3 +93,6 @@ def test_both_tell_of_what_the_lock_names_for_production_and_of_nothing_else(
     assert all(version in lock for version in versions.values())
     installed = {part["bom-ref"] for part in bill["components"]}
     assert any(set(node.get("dependsOn", [])) & installed for node in bill["dependencies"])
+    images.make(service, "production", environment)
+    assert (tmp_path / "our").exists() and (tmp_path / "active").exists()
+    assert list((service.folder / ".audit_cache/production/lib").glob("python3*/site-packages/fastapi"))
