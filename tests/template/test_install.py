@@ -13,7 +13,7 @@ from pip._internal.models.index import PyPI
 
 from asgi_quickstart.options import document
 
-from ..service import BIN, Service, clean_environment
+from ..service import BIN, Service, clean_environment, write_service
 
 pytestmark = pytest.mark.slow
 
@@ -99,3 +99,16 @@ def test_from_an_empty_folder_to_the_first_answer(manager: str, tmp_path: Path) 
     )
     service.edit(manifest, *line)
     run("make", "setup", status=2)
+
+
+def test_a_first_installation_that_fails_leaves_no_half_environment(tmp_path: Path) -> None:
+    service = write_service(tmp_path / "service")
+    (service.folder / ".venv").unlink()
+    (tmp_path / "uv").write_text("#!/bin/sh\nmkdir .venv\necho no network >&2\nexit 1\n")
+    (tmp_path / "uv").chmod(0o755)
+    environment = clean_environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for _ in range(2):
+        result = subprocess.run(["make", "test"], cwd=service.folder, env=environment, capture_output=True, text=True)
+        assert result.returncode != 0
+        assert "no network\n" in result.stderr
+    assert not (service.folder / ".venv").exists()
