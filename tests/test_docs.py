@@ -63,15 +63,27 @@ def test_the_figures_of_channels_are_those_of_the_last_measurement_or_none() -> 
     assert (realtime.table(measured) if measured else "") == part((DOCS / "realtime.md").read_text(), "figures")
 
 
-def test_the_line_that_removes_the_example_leaves_a_service_that_passes(tmp_path: Path) -> None:
-    service = write_service(tmp_path / "service")
-    line = re.search(r"^    (rm app/loans.py .*)$", (service.folder / "README.md").read_text(), re.M)
+@pytest.mark.parametrize("name", ["service", "loans-api"])
+def test_the_line_that_removes_the_example_leaves_a_service_that_passes(name: str, tmp_path: Path) -> None:
+    service = write_service(tmp_path / "service", name=name)
+    readme = (service.folder / "README.md").read_text()
+    line = re.search(r"^    (rm app/loans.py .*)$", readme, re.M)
     assert line
-    for words in (line[1], "make check test", "! grep -ri loan --exclude-dir=.venv --exclude-dir='.*_cache' ."):
+    search = "! grep -ri loan --exclude-dir=.venv --exclude-dir='.*_cache' . | grep -v loans-api"
+    for words in (line[1], "make check test", search):
         result = subprocess.run(
             ["sh", "-c", words], cwd=service.folder, env=clean_environment(), capture_output=True, text=True
         )
         assert result.returncode == 0, words + result.stdout + result.stderr
+    about_it = [line for line in readme.splitlines() if "app/loans" in line or "LOANS_MAX_MONTHS" in line]
+    left = [line for line in readme.splitlines() if line not in about_it]
+    assert left == (service.folder / "README.md").read_text().splitlines() and left[0] == f"# {name}"
+
+
+def test_the_readme_speaks_of_the_example_only_where_it_is_about_the_example(tmp_path: Path) -> None:
+    service = write_service(tmp_path / "service", telemetry="full", realtime="full", deploy=("compose", "kubernetes"))
+    lines = [line for line in (service.folder / "README.md").read_text().splitlines() if "loan" in line.lower()]
+    assert 3 == len(lines) and all("app/loans" in line or "LOANS_MAX_MONTHS" in line for line in lines)
 
 
 def test_the_settings_of_a_developer_do_not_change_what_the_tests_of_a_service_see(tmp_path: Path) -> None:
