@@ -72,13 +72,18 @@ def test_both_tell_of_what_the_lock_names_for_production_and_of_nothing_else(
     (tmp_path / "active").mkdir()
     environment = {**user_environment(manager, tmp_path / "again"), "VIRTUAL_ENV": str(tmp_path / "active")}
 
+    private = tmp_path / "private/house-1.0.dist-info"  # that no database knows: told, and nothing fails
+    private.mkdir(parents=True)
+    (private / "METADATA").write_text("Metadata-Version: 2.1\nName: house\nVersion: 1.0\n")
+    (private / "direct_url.json").write_text('{"url": "file:///srv/house", "dir_info": {"editable": true}}')
+
     def audit(path: str) -> subprocess.CompletedProcess[str]:
-        return images.try_to_make(
-            service, "audit", environment, f"OPTIONS=--vulnerability-service osv --osv-url {database}{path}"
-        )
+        options = f"--vulnerability-service osv --osv-url {database}{path} --path {private.parent} --skip-editable"
+        return images.try_to_make(service, "audit", environment, f"OPTIONS={options}")
 
     safe = audit("/safe")
     assert safe.returncode == 0 and "No known vulnerabilities found" in safe.stderr, safe.stdout + safe.stderr
+    assert re.search(r"^house +distribution marked as editable", safe.stdout, re.M), safe.stdout
     found = audit("/vulnerable")
     assert found.returncode != 0 and re.search(r"^httptools .*PYSEC-2026-1 +99.0", found.stdout, re.M), found.stdout
 
