@@ -44,6 +44,8 @@ def write(folder: Path, manager: str, **choices: str) -> Service:
     for name, text in PLANTED.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
+    for path in (folder / "app", *(folder / "app").iterdir()):  # as whoever has a umask of 077 leaves them
+        path.chmod(path.stat().st_mode & ~0o077)
     make(service, "lock", user_environment(manager, folder.parent))
     if manager == "poetry":  # asks the index as every other manager does, where only that is reachable
         service.edit("Dockerfile", '"poetry>', 'poetry-plugin-pypi-mirror "poetry>')

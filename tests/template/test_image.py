@@ -113,6 +113,9 @@ def test_has_what_runs_the_service_and_nothing_else(images_of_this_run: Images, 
             assert [path for path in (root / folder).glob("**/*") if path.is_file()] == [], folder
         ours = [path for path in root.rglob("*") if path.lstat().st_uid == 65532]
         assert {str(path.relative_to(root)) for path in ours} <= {"home/nonroot"}  # the service cannot change itself
+        for path in (*(root / "srv").rglob("*"), *(root / "opt/venv").rglob("*")):
+            mode = path.lstat().st_mode
+            assert path.is_symlink() or mode & 0o044 == 0o044 and not mode & 0o022, (path, oct(mode))
         names = {Path(name).name for name in PLANTED}
         assert [path for path in root.rglob("*") if path.name in names | {".git", ".dockerignore", "Dockerfile"}] == []
         for path in (root / "srv").rglob("*"):
