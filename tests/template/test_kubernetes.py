@@ -162,6 +162,7 @@ def test_the_route_leads_to_the_service_and_that_to_the_pods_port(documents: lis
     assert {rule["ports"][0]["port"] for rule in allowed} == set(ports)
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["port"] == "http"
+        assert container[probe]["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
 
 
 def test_the_readme_names_what_is_there(service: Service) -> None:
