@@ -257,6 +257,10 @@ def deployed(images_of_this_run: Images, tmp_path_factory: pytest.TempPathFactor
     overlay = "deploy/kubernetes/overlays/production/kustomization.yaml"
     service.edit(overlay, "registry.example.com/orders", images_of_this_run("uv", "distroless"))
     service.edit(overlay, "newTag: 0.1.0", "newTag: latest")
+    service.edit(overlay, "files: []", "files: [secrets/database_url]")
+    secret = (service.folder / overlay).parent / "secrets/database_url"
+    secret.parent.mkdir()
+    secret.write_text("postgresql://example.com")
     return render(service, "production")
 
 
@@ -266,7 +270,12 @@ def test_the_pod_runs_with_its_security_context(deployed: list[Document], tmp_pa
         with connect(f"{pod.url.replace('http', 'ws', 1)}/echo") as websocket:
             websocket.send("hello")
             assert websocket.recv(5) == "hello"
+        # Its content is no use here: podman 4 does not decode it.
+        program = "import os; print(os.listdir(os.environ['CREDENTIALS_DIRECTORY']))"
+        assert "'database_url'" in containers.podman("exec", pod.container, "python3", "-c", program)
         running = pod.inspect()
+        # A cluster's tokens go there.
+        assert "/run/secrets" not in [mount["Destination"] for mount in running["Mounts"]]
         status = Path(f"/proc/{running['State']['Pid']}/status").read_text()
         assert re.findall(r"^Uid:\s+(.*)", status, re.M) == ["65532\t65532\t65532\t65532"]
         assert set(re.findall(r"^Cap\w+:\s+(\w+)", status, re.M)) == {"0" * 16}
