@@ -21,6 +21,12 @@ INSIDE = """
 import os
 import sys
 
+def priority() -> str:
+    try:
+        return f"{os.nice(1)}"
+    except PermissionError:
+        return "kept"
+
 @app.get("/inside")
 async def inside() -> dict[str, str | int | list[str]]:
     places = ["/", "/etc", "/srv", os.getcwd(), "/dev/shm", "/tmp", "/var/lib/orders"]
@@ -28,6 +34,7 @@ async def inside() -> dict[str, str | int | list[str]]:
         "edition": 1,
         "folder": os.getcwd(),
         "environment": sys.prefix,
+        "priority": priority(),
         "writable": [place for place in places if os.access(place, os.W_OK)],
     }
 """
@@ -110,6 +117,7 @@ def test_it_runs_confined_from_the_release_itself(deployed: Deployed) -> None:
     inside = deployed.inside()
     assert (inside["folder"], inside["environment"]) == (release, f"{release}/.venv")  # and not by way of `current`
     assert inside["writable"] == ["/dev/shm", "/tmp", "/var/lib/orders"]
+    assert inside["priority"] == "kept"  # a forbidden call raises, and kills nothing
     status = deployed.machine("cat", f"/proc/{deployed.process()}/status").stdout
     assert int(re.findall(r"^Uid:\s+(\d+)", status, re.M)[0]) > 60_000  # a user that is gone when the service is
     assert set(re.findall(r"^Cap\w+:\s+(\w+)", status, re.M)) == {"0" * 16}
