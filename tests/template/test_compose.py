@@ -138,7 +138,9 @@ def test_podman_finds_it_healthy_and_would_notice_if_it_were_not(stack: Stack) -
     for path, status in (("/health/ready", 0), ("/nothing", 1)):
         command = [word.replace("/health/ready", path) for word in words]
         result = subprocess.run(
-            ["podman", "exec", container, *command], env=containers.environment(), capture_output=True
+            ["podman", "exec", "--env=http_proxy=http://127.0.0.1:1", container, *command],
+            env=containers.environment(),
+            capture_output=True,
         )
         assert result.returncode == status, result.stderr
 
