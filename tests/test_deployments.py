@@ -1,6 +1,7 @@
 """The option `deploy`: the files that each choice brings, and what it cannot go with."""
 
 import configparser
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,29 @@ def test_compose_yaml_is_what_docker_expects(tmp_path: Path) -> None:
     ]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
+
+
+def size(text: str) -> int:
+    return int(text.rstrip("Mim")) * 1024 * 1024
+
+
+@pytest.mark.parametrize("realtime", ["none", "full"])
+def test_the_largest_bodies_of_all_requests_at_once_leave_half_of_the_memory(realtime: str) -> None:
+    files = rendered(deploy=("compose", "kubernetes"), realtime=realtime)
+    defaults = dict(re.findall(r"^# (\w+)=(\d+)", files[".env.example"], re.M))
+    service = yaml.safe_load(files["compose.yaml"])["services"]["service"]
+    base = "deploy/kubernetes/base"
+    (container,) = yaml.safe_load(files[f"{base}/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
+    pods = dict(re.findall(r"^(\w+)=(.*)$", files[f"{base}/settings.env"], re.M))
+    for given, workers, memory in (
+        (service["environment"], service["cpus"], service["mem_limit"]),
+        (pods, int(pods["WEB_CONCURRENCY"]), container["resources"]["limits"]["memory"]),
+    ):
+        settings = {name: int(given.get(name, value)) for name, value in defaults.items()}
+        assert settings["MAX_CONCURRENCY"] * settings["MAX_BODY_BYTES"] * workers <= size(memory) / 2
+        if realtime == "full":
+            assert settings["MAX_SUBSCRIBERS"] < settings["MAX_CONCURRENCY"]
+            assert settings["CHANNEL_MESSAGE_BYTES"] < settings["MAX_BODY_BYTES"]
 
 
 def test_whoever_stops_the_service_waits_longer_than_it_drains() -> None:
