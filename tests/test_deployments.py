@@ -94,7 +94,7 @@ def test_the_largest_bodies_of_all_requests_at_once_leave_half_of_the_memory(rea
         (service["environment"], service["cpus"], service["mem_limit"]),
         (pods, int(pods["WEB_CONCURRENCY"]), container["resources"]["limits"]["memory"]),
     ):
-        settings = {name: int(given.get(name, value)) for name, value in defaults.items()}
+        settings = {name: int({**defaults, **given}[name]) for name in defaults}
         assert settings["MAX_CONCURRENCY"] * settings["MAX_BODY_BYTES"] * workers <= size(memory) / 2
         if realtime == "full":
             assert settings["MAX_SUBSCRIBERS"] < settings["MAX_CONCURRENCY"]

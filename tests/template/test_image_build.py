@@ -61,6 +61,14 @@ def test_every_layer_but_the_base_is_ours_and_an_edit_changes_the_last_one_only(
         assert container.get().json() == {"status": "edited"}
 
 
+def test_the_umask_of_who_builds_changes_no_layer(images_of_this_run: Images, tmp_path: Path) -> None:
+    before = layers(images_of_this_run("uv", "distroless"))
+    shutil.copytree(images_of_this_run.service("uv", "distroless").folder, tmp_path / "service")
+    subprocess.run(["chmod", "-R", "go=rX", tmp_path / "service/app"], check=True)  # the tests have built with 077
+    images.build(Service(tmp_path / "service"), "umask")
+    assert before == layers(f"localhost/{OURS}/umask")
+
+
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("manager", MANAGERS)
 def test_hadolint_has_nothing_against_it(manager: str, base: str) -> None:
