@@ -206,7 +206,7 @@ def test_says_in_one_line_what_the_system_refuses(quickstart: Quickstart) -> Non
     [
         ("", "> /dev/full", "standard output cannot be written: No space left on device"),
         ("mkdir here && cd here && rmdir ../here;", "", "the current folder no longer exists"),
-        ("ulimit -f 1;", "", "; make room in /tmp, or name another folder in TMPDIR"),
+        ("ulimit -f 1;", "", "cannot be made in /tmp (TMPDIR names another folder)"),
     ],
     ids=["output", "folder", "temporary"],
 )

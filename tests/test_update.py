@@ -277,9 +277,12 @@ def test_needs_no_network(history: History, written: Write) -> None:
 
 def test_is_not_led_astray_by_the_users_git(history: History, written: Write, tmp_path: Path) -> None:
     folder = written()
-    config = tmp_path / "gitconfig"
+    config, hook = tmp_path / "gitconfig", tmp_path / "hooks/post-checkout"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
     config.write_text(
-        "[core]\n\thooksPath = /nowhere\n[commit]\n\tgpgSign = true\n[diff]\n\tnoprefix = true\n"
+        f"[core]\n\thooksPath = {hook.parent}\n[commit]\n\tgpgSign = true\n[diff]\n\tnoprefix = true\n"
         "[merge]\n\tconflictStyle = diff3\n[color]\n\tui = always\n[status]\n\tshort = true\n"
     )
     environment = {"GIT_CONFIG_GLOBAL": str(config), "GIT_DIR": str(tmp_path / "nowhere")}
@@ -368,6 +371,9 @@ def test_a_recorded_choice_that_is_no_longer_offered_is_named_with_its_flag(hist
 
 def test_refuses_what_could_not_be_undone(history: History, written: Write, tmp_path: Path) -> None:
     folder = written()
+    os.mkfifo(folder / "serving/latter.py")
+    refused(history["3.0.0"], folder, "serving/latter.py is in the way", flags=(OFF,))
+    (folder / "serving/latter.py").unlink()
     git(folder, "rm", "--quiet", "--cached", "main.py")
     edit(folder / ".gitignore", ".venv/\n", ".venv/\nmain.py\n")
     git(folder, "commit", "--quiet", "--all", "--message", "ignored")

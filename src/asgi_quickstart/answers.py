@@ -34,7 +34,6 @@ class Answers:
 
 def name_from(path: Path) -> str:
     """A project name made from a folder's: `Mein Dienst` gives `mein-dienst`; empty if nothing is left of it."""
-    letters = (
-        unicodedata.normalize("NFKD", Path(os.path.realpath(path)).name.casefold()).encode("ascii", "ignore").decode()
-    )
+    name = os.path.basename(os.path.realpath(path)).casefold()
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9._]+", "-", letters).strip("-._")

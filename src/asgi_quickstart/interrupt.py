@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -59,5 +59,6 @@ def _meanwhile(handler: Handler) -> Iterator[None]:
 
 def stop(number: int = signal.SIGINT, _: FrameType | None = None) -> None:
     """End the process."""
-    print("asgi-quickstart: stopped", file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may be gone
+        print("asgi-quickstart: stopped", file=sys.stderr, flush=True)
     os._exit(128 + number)

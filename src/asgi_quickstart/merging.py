@@ -98,7 +98,7 @@ def check(ours: Path, template: set[str], owned: set[str]) -> None:
         for way in (place, *place.parents):
             if way == ours:
                 break
-            if way.is_symlink() or way.exists() and way.is_dir() == (way == place):
+            if way.is_symlink() or way.exists() and (way == place or not way.is_dir()):
                 raise Error(
                     f"{way.relative_to(ours)} is in the way: the template has a {'file' if way == place else 'folder'} "
                     "there"

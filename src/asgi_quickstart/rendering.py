@@ -34,8 +34,8 @@ def rendered(answers: Answers, template: Path = TEMPLATE, version: str = "") -> 
                 overwrite=True,
             )
         except OSError as error:
-            way_out = f"make room in {tempfile.gettempdir()}, or name another folder in TMPDIR"
-            raise Error(f"the files cannot be made: {one_line(error)}; {way_out}") from error
+            place = f"{tempfile.gettempdir()} (TMPDIR names another folder)"
+            raise Error(f"the files cannot be made in {place}: {one_line(error)}") from error
         except (CopierError, ValueError) as error:
             if refused := re.match(r"Validation error for question '(\w+)': (.*)", str(error), re.S):
                 raise Refusal(refused[2], refused[1]) from error

@@ -7,6 +7,8 @@ from pathlib import Path
 from . import git
 from .merging import Merge
 
+NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")  # nothing is checked out
+
 
 def write(merge: Merge, service: Path) -> None:
     """Write what the merge changes into the service and into git's index, conflicts as git has them.
@@ -30,7 +32,7 @@ def write(merge: Merge, service: Path) -> None:
         git.run("update-index", "-z", "--index-info", folder=service, given=given, neutral=False)
 
     tell((index.get(name, forget), os.fsencode(name)) for name in changes)
-    with_names(service, (name for name in changes if name in index), "restore", "--worktree")
+    with_names(service, (name for name in changes if name in index), *NO_HOOKS, "restore", "--worktree")
     if stages:  # before git hears of three versions it has to forget the one
         tell([*((forget, name) for name in {name for _, name in stages}), *((was, name) for was, name in stages)])
 
