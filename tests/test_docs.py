@@ -86,6 +86,7 @@ def test_the_readme_speaks_of_the_example_only_where_it_is_about_the_example(tmp
     assert 3 == len(lines) and all("app/loans" in line or "LOANS_MAX_MONTHS" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_the_settings_of_a_developer_do_not_change_what_the_tests_of_a_service_see(tmp_path: Path) -> None:
     service = write_service(tmp_path / "service")
     (service.folder / ".env").write_text("LOANS_MAX_MONTHS=12\nALLOWED_HOSTS=api.example.com\nMAX_BODY_BYTES=1\n")

@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVarTuple
 
@@ -78,32 +77,24 @@ class Server(MPServer):
             self.respawned_wrks.clear()  # else it would end the service when a worker dies twice in 5 seconds
 
     def _init_shared_socket(self) -> None:
+        try:
+            self._sso = self._listening()
+        except OSError as error:  # granian would panic
+            sys.exit(f"HOST, PORT, UNIX_SOCKET: {error}")
         self._ssp = None
-        listening = self._listening()
-        self._shd = listening  # type: ignore[assignment]
-        self._sfd = listening.get_fd()
-        self._sso = socket.socket(fileno=self._sfd)
+        self._sfd = self._sso.fileno()  # type: ignore[assignment]
+        self._shd = SocketHolder(self._sfd, self._sso.family == socket.AF_UNIX, self.backlog)  # type: ignore[assignment, call-arg]
         self._sso.set_inheritable(True)
         signal.signal(signal.SIGTERM, self._terminate)
 
-    def _listening(self) -> SocketHolder:
+    def _listening(self) -> socket.socket:
         """The first socket that systemd hands over, else a new one."""
         if os.environ.get("LISTEN_PID") == str(os.getpid()):
-            with socket.socket(fileno=os.dup(3)) as handed:
-                return SocketHolder(3, handed.family == socket.AF_UNIX, self.backlog)  # type: ignore[call-arg]
-        try:
-            bound = self._unix_socket(self.bind_uds) if self.bind_uds else self._tcp_socket()
-        except OSError as error:  # granian would panic
-            sys.exit(f"HOST, PORT, UNIX_SOCKET: {error}")
-        return SocketHolder(bound.detach(), bool(self.bind_uds), self.backlog)  # type: ignore[call-arg]
-
-    def _tcp_socket(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.bind_addr else socket.AF_INET
-        everywhere = self.bind_addr == "::"
-        address = self.bind_addr, self.bind_port
-        return socket.create_server(address, family=family, backlog=self.backlog, dualstack_ipv6=everywhere)
-
-    def _unix_socket(self, path: Path) -> socket.socket:
+            return socket.socket(fileno=3)
+        if not (path := self.bind_uds):
+            family = socket.AF_INET6 if ":" in self.bind_addr else socket.AF_INET
+            address, everywhere = (self.bind_addr, self.bind_port), self.bind_addr == "::"
+            return socket.create_server(address, family=family, backlog=self.backlog, dualstack_ipv6=everywhere)
         if path.is_socket():
             path.unlink()  # a service that was killed has left it
         bound = socket.socket(socket.AF_UNIX)

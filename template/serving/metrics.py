@@ -62,7 +62,7 @@ def method_of(scope: Scope) -> str:
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the route that was found, as `/loans/{id}`; never the path itself, of which there is no end."""
+    """The template of the route that was found, as `/items/{id}`; never the path itself, of which there is no end."""
     included = scope.get("fastapi", {}).get("effective_route_context")
     template: str = getattr(included, "path_format", "") or getattr(scope.get("route"), "path_format", "")
     if len(scope.get("path_params", ())) == template.count("{"):  # else the path of a mount has parameters too
