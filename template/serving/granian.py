@@ -92,9 +92,9 @@ class Server(MPServer):
         if os.environ.get("LISTEN_PID") == str(os.getpid()):
             return socket.socket(fileno=3)
         if not (path := self.bind_uds):
-            family = socket.AF_INET6 if ":" in self.bind_addr else socket.AF_INET
-            address, everywhere = (self.bind_addr, self.bind_port), self.bind_addr == "::"
-            return socket.create_server(address, family=family, backlog=self.backlog, dualstack_ipv6=everywhere)
+            address, six = (self.bind_addr, self.bind_port), ":" in self.bind_addr
+            family = socket.AF_INET6 if six else socket.AF_INET
+            return socket.create_server(address, family=family, backlog=self.backlog, dualstack_ipv6=six)
         if path.is_socket():
             path.unlink()  # a service that was killed has left it
         bound = socket.socket(socket.AF_UNIX)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -30,7 +31,7 @@ def on_starting(server: Arbiter) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Pass a second SIGTERM on to the workers; in development, replace them on every save, and let a breakpoint stop one."""
+    """Pass a second SIGTERM on to the workers, and replace one at SIGUSR1; in development all of them, on every save."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         if server.LISTENERS:
@@ -43,9 +44,11 @@ def when_ready(server: Arbiter) -> None:
     # :: if telemetry == "full"
     exporter.start()
     # :: endif
+    if not server.cfg.reload:  # an edit does not wait for streams
+        server.kill_worker = _tell_once(server)
+    server.handle_usr1 = lambda: _replace_workers(server, server.num_workers if server.cfg.reload else 1)
     if server.cfg.reload:
-        server.timeout = 0
-        server.handle_usr1 = lambda: _replace_workers(server)
+        server.timeout = 0  # a breakpoint may stop a worker
         logs.hold_while_forking()
         import watchfiles  # noqa: F401 # here and not in the thread: a worker forked meanwhile would wait for it for ever
 
@@ -84,9 +87,23 @@ def _watch() -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
 
 
-def _replace_workers(server: Arbiter) -> None:
-    """Start new workers, then end the old ones: somebody listens all the time, and no request is lost."""
-    for _ in range(server.num_workers):
+def _tell_once(server: Arbiter) -> Callable[[int, int], None]:
+    """How to end a worker; while others serve it is told once: gunicorn would do so each second, and cut its requests."""
+    kill_worker = server.kill_worker
+    told: set[int] = set()
+
+    def tell(pid: int, number: int) -> None:
+        told.intersection_update(server.WORKERS)
+        if number != signal.SIGTERM or pid not in told or not server.LISTENERS:
+            kill_worker(pid, number)
+            told.add(pid)
+
+    return tell
+
+
+def _replace_workers(server: Arbiter, number: int) -> None:
+    """Start new workers, then end the oldest: somebody listens all the time, and no request is lost."""
+    for _ in range(number):
         server.spawn_worker()
     server.manage_workers()
 

@@ -8,9 +8,10 @@ MASTER = "SERVICE_MASTER"  # the environment variable in which a master tells it
 
 
 class Recycling:
-    """Asks the master to restart its workers when `limit` requests (and some) have ended in this one; 0: never.
+    """Asks the master, once, for a new worker when `limit` requests (and some) have ended in this one; 0: never.
 
-    It is the master's business, because only a master starts the new workers before the old ones drain.
+    It is the master's business, because only a master starts the new worker before the old one drains: gunicorn replaces
+    its oldest, the others restart theirs in turn.
     """
 
     def __init__(self, limit: int) -> None:
@@ -23,7 +24,8 @@ class Recycling:
         """Count them."""
         self.count += requests
         if self.limit and self.count >= self.limit:
-            self.count = 0
+            self.limit = 0
             master = os.getppid()
+            gunicorn = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
             if os.environ.get(MASTER) == str(master):  # else started by hand: the parent is a shell
-                os.kill(master, signal.SIGHUP)
+                os.kill(master, signal.SIGUSR1 if gunicorn else signal.SIGHUP)
