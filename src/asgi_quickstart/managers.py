@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import interrupt
 from .errors import Error
 from .options import document
 
@@ -49,26 +50,32 @@ class Manager:
                 f"{self.name} is not installed; the files stay in {folder}: `{self.obtain}`, then `make lock setup` there"
             )
         last = deque[str](maxlen=200)
-        with subprocess.Popen(
-            ["sh", "-ec", command],
-            cwd=folder,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        ) as process:
+        process: subprocess.Popen[str] | None = None
+        try:
+            with interrupt.held():  # what has begun must not be lost
+                process = subprocess.Popen(
+                    ["sh", "-ec", command],
+                    cwd=folder,
+                    env=environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    errors="replace",
+                    start_new_session=True,
+                )
             assert process.stdout
-            try:
-                for line in process.stdout:
+            with process.stdout as lines:
+                for line in lines:
                     last.append(line)
                     on_line(line.strip())
-            except BaseException:
+            process.wait()
+        except BaseException:
+            if process:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
-                raise
+                process.wait()
+            raise
         if process.returncode:
             raise Error(
                 f"{self.name} failed with status {process.returncode}; the files stay in {folder}\n{''.join(last)}"
