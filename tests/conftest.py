@@ -1,7 +1,7 @@
 """What the tests share: the installed command, and services written by it."""
 
 import subprocess
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
 
@@ -29,6 +29,21 @@ def quickstart(tmp_path: Path) -> "Quickstart":
 def history(tmp_path_factory: pytest.TempPathFactory) -> made_history.History:
     """Three made releases of the command."""
     return made_history.make(tmp_path_factory.mktemp("history"))
+
+
+@pytest.fixture
+def written(history: made_history.History, tmp_path: Path) -> Callable[..., Path]:
+    """Writes a service with one of the releases, and commits it."""
+
+    def write(version: str = "1.0.0", *flags: str, path: str = "orders") -> Path:
+        folder = tmp_path / path
+        made_history.git(tmp_path, "init", "--quiet")
+        result = history[version]("new", folder, "--no-install", *flags, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        made_history.commit(tmp_path)
+        return folder
+
+    return write
 
 
 class Quickstart:

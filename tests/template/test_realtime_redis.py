@@ -1,0 +1,154 @@
+"""Channels in a Redis that forgets, is full, or is another one now: a reset, or nothing lost."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from ..redis_server import needs_redis, redis_server
+from ..service import eventually, free_port
+from .processes import workers
+from .subscribers import TRANSPORTS, ask, publish
+from .test_realtime import in_redis, write
+
+pytestmark = pytest.mark.slow
+
+
+@needs_redis
+def test_a_redis_that_comes_back_with_older_data_is_a_reset_and_no_id_is_given_twice(tmp_path: Path) -> None:
+    service = write(tmp_path / "service", {})
+    with redis_server(tmp_path / "redis", keeps_all=False) as redis, in_redis(service, redis, WEB_CONCURRENCY="1"):
+        subscribers = [subscriber(service, "orders").begin() for subscriber in TRANSPORTS.values()]
+        ids = [publish(service, "orders", n).accepted() for n in range(3)]
+        with redis.client() as client:
+            client.save()
+        ids += [publish(service, "orders", n).accepted() for n in range(3, 6)]
+        eventually(lambda: all(len(one.got) == 6 for one in subscribers), message=lambda: service.log)
+        redis.kill()
+        redis.start()
+        eventually(lambda: publish(service, "orders", "new").status == 200, message=lambda: service.log)
+        ids += [publish(service, "orders", n).accepted() for n in range(6, 12)]
+        assert len(set(ids)) == len(ids)
+        for one in subscribers:
+            eventually(lambda one=one: one.last == ids[-1], message=lambda: service.log)  # type: ignore[misc]
+            one.stop()
+            got = [id for id, _ in one.got]
+            assert one.resets == 1 and len(set(got)) == len(got)
+        answer = json.loads(ask(service, "GET", f"/channels/orders/poll?after={ids[5]}").body)
+        assert answer == {"id": ids[-1], "reset": True, "messages": []}
+
+
+@needs_redis
+def test_ids_that_redis_has_lost_and_given_again_before_a_worker_reads_on_are_a_reset(tmp_path: Path) -> None:
+    written = write(tmp_path / "reader", {}), write(tmp_path / "writer", {})
+    alone = {"WEB_CONCURRENCY": "1"}
+    with (
+        redis_server(tmp_path / "redis", keeps_all=False) as redis,
+        in_redis(written[0], redis, **alone) as reader,
+        in_redis(written[1], redis, **alone) as writer,
+    ):
+        subscribers = [subscriber(reader, "orders").begin() for subscriber in TRANSPORTS.values()]
+        with redis.client() as client:
+            client.save()
+        old = publish(writer, "orders", "old").accepted()
+        eventually(lambda: all(one.last == old for one in subscribers), message=lambda: reader.log)
+        (worker,) = workers(reader)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            redis.kill()
+            redis.start()
+            again = eventually(lambda: (said := publish(writer, "orders", "again")).status == 200 and said.accepted())
+            assert again == old  # the writer had no subscriber, and could not know
+            publish(writer, "orders", "more").accepted()
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        eventually(lambda: all(one.resets == 1 for one in subscribers), message=lambda: reader.log)
+        new = publish(writer, "orders", "new").accepted()
+        eventually(lambda: all(one.got[-1] == (new, "new") for one in subscribers), message=lambda: reader.log)
+        for subscriber in subscribers:
+            subscriber.stop()
+        assert all(len(one.got) == 2 and one.resets == 1 for one in subscribers)
+
+
+@needs_redis
+def test_who_only_asks_leaves_nothing_in_redis_and_an_idle_channel_is_kept_while_it_has_a_subscriber(
+    tmp_path: Path,
+) -> None:
+    service = write(tmp_path / "service", {})
+    service.edit("channels/streams.py", "UNUSED = 60", "UNUSED = 3")
+    with (
+        redis_server(tmp_path / "redis") as redis,
+        redis.client() as client,
+        in_redis(service, redis, WEB_CONCURRENCY="1"),
+    ):
+        subscriber = TRANSPORTS["events"](service, "idle").begin()
+        ask(service, "GET", "/channels/asked/poll")
+        assert client.ttl("channels:asked:position") <= 3
+        eventually(lambda: not client.exists("channels:asked:position"))
+        for _ in range(2):  # it goes down and up again
+            eventually(lambda: client.pttl("channels:idle:position") < 2500)
+            eventually(lambda: client.pttl("channels:idle:position") > 2500)
+        id = publish(service, "idle", 1).accepted()
+        assert client.ttl("channels:idle:position") > 24 * 3600
+        eventually(lambda: subscriber.got == [(id, 1)])
+        subscriber.stop()
+        assert subscriber.resets == 0
+
+
+@needs_redis
+def test_a_full_redis_and_a_key_that_is_something_else_do_not_keep_other_channels_from_being_read(
+    tmp_path: Path,
+) -> None:
+    service = write(tmp_path / "service", {})
+    service.edit("channels/streams.py", "UNUSED = 60", "UNUSED = 3")
+    with (
+        redis_server(tmp_path / "redis") as redis,
+        redis.client() as client,
+        in_redis(service, redis, WEB_CONCURRENCY="1"),
+    ):
+        subscriber = TRANSPORTS["events"](service, "orders").begin()
+        client.set("channels:odd:stream", "no stream")
+        assert ask(service, "GET", "/channels/odd/poll?wait=1").status == 503
+        client.config_set("maxmemory", 1)
+        assert publish(service, "orders", 0).status == 503
+        late = TRANSPORTS["events"](service, "new").begin()
+        calls = asked(client)
+        eventually(lambda: asked(client) > calls + 4)  # to keep the positions of both
+        late.stop()
+        assert ask(service, "GET", "/health/ready").status == 200
+        client.config_set("maxmemory", 0)
+        id = publish(service, "orders", 1).accepted()
+        eventually(lambda: subscriber.got == [(id, 1)])
+        subscriber.stop()
+        assert all(one.connections == 1 and one.resets == 0 for one in (subscriber, late))
+        assert "Redis is away" not in service.log
+
+
+def asked(client: Redis) -> int:
+    """How often Redis has run a script."""
+    return int(client.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+
+@needs_redis
+def test_after_a_failover_behind_one_name_what_is_published_goes_to_the_new_master(tmp_path: Path) -> None:
+    service = write(tmp_path / "service", {})
+    with (
+        redis_server(tmp_path / "old") as old,
+        old.client() as client,
+        in_redis(service, old, WEB_CONCURRENCY="1"),
+    ):
+        subscriber = TRANSPORTS["events"](service, "orders").begin()
+        publish(service, "orders", "before").accepted()
+        client.config_set("port", free_port())  # it keeps the connections that it has
+        client.replicaof("127.0.0.1", 1)
+        with redis_server(tmp_path / "new", port=old.port):
+            eventually(lambda: service.log.count("reading from Redis") > 1)  # the reader does not leave it a connection
+            id = eventually(lambda: (said := publish(service, "orders", "new")).status == 200 and said.accepted())
+            eventually(lambda: subscriber.resets == 1, message=lambda: service.log)
+            eventually(lambda: ask(service, "GET", "/health/ready").status == 200)
+            assert subscriber.last == id
+            subscriber.stop()
+        assert "Traceback" not in service.log
