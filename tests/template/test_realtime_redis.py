@@ -3,18 +3,33 @@
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
 from ..redis_server import needs_redis, redis_server
-from ..service import eventually, free_port
+from ..service import Service, eventually, free_port
 from .processes import workers
 from .subscribers import TRANSPORTS, ask, publish
 from .test_realtime import in_redis, write
 
 pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def forgetful(folder: Path) -> Iterator[tuple[Service, Redis]]:
+    """A service with one worker that keeps what nobody uses for 3 seconds, and a client of its Redis."""
+    service = write(folder / "service", {})
+    service.edit("channels/streams.py", "UNUSED = 60", "UNUSED = 3")
+    with (
+        redis_server(folder / "redis") as redis,
+        redis.client() as client,
+        in_redis(service, redis, WEB_CONCURRENCY="1"),
+    ):
+        yield service, client
 
 
 @needs_redis
@@ -77,13 +92,7 @@ def test_ids_that_redis_has_lost_and_given_again_before_a_worker_reads_on_are_a_
 def test_who_only_asks_leaves_nothing_in_redis_and_an_idle_channel_is_kept_while_it_has_a_subscriber(
     tmp_path: Path,
 ) -> None:
-    service = write(tmp_path / "service", {})
-    service.edit("channels/streams.py", "UNUSED = 60", "UNUSED = 3")
-    with (
-        redis_server(tmp_path / "redis") as redis,
-        redis.client() as client,
-        in_redis(service, redis, WEB_CONCURRENCY="1"),
-    ):
+    with forgetful(tmp_path) as (service, client):
         subscriber = TRANSPORTS["events"](service, "idle").begin()
         ask(service, "GET", "/channels/asked/poll")
         assert client.ttl("channels:asked:position") <= 3
@@ -102,13 +111,7 @@ def test_who_only_asks_leaves_nothing_in_redis_and_an_idle_channel_is_kept_while
 def test_a_full_redis_and_a_key_that_is_something_else_do_not_keep_other_channels_from_being_read(
     tmp_path: Path,
 ) -> None:
-    service = write(tmp_path / "service", {})
-    service.edit("channels/streams.py", "UNUSED = 60", "UNUSED = 3")
-    with (
-        redis_server(tmp_path / "redis") as redis,
-        redis.client() as client,
-        in_redis(service, redis, WEB_CONCURRENCY="1"),
-    ):
+    with forgetful(tmp_path) as (service, client):
         subscriber = TRANSPORTS["events"](service, "orders").begin()
         client.set("channels:odd:stream", "no stream")
         assert ask(service, "GET", "/channels/odd/poll?wait=1").status == 503
