@@ -104,7 +104,7 @@ class Images:
         service = self.service(manager, base, **choices)
         with (service.folder.parent / "built").open("a+") as built:
             flock(built, LOCK_EX)
-            if not built.tell():
+            if not built.seek(0, os.SEEK_END):  # the other worker may have written since it was opened
                 build(service, tag)
                 built.write("yes")
         return f"localhost/{OURS}/{tag}"
@@ -115,7 +115,7 @@ class Images:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "written").open("a+") as written:
             flock(written, LOCK_EX)
-            if not written.tell():
+            if not written.seek(0, os.SEEK_END):
                 write(folder / "service", manager, image=base, **choices)
                 written.write("yes")
         return Service(folder / "service")
