@@ -21,6 +21,7 @@ class Draining:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.begun = False
+        self.loop: asyncio.AbstractEventLoop | None = None  # that of the lifespan
         self.open: dict[asyncio.Task[Any], bool] = {}  # every request; whether it would not end by itself
         self.cancelled: set[asyncio.Task[Any]] = set()
         self._polls: set[asyncio.Timeout] = set()
@@ -28,8 +29,8 @@ class Draining:
 
     def __enter__(self) -> Self:
         self.begun = False
+        self.loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():  # signals reach no other
-            self._loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._previous[number] = signal.signal(number, self._signalled)
         return self
@@ -56,18 +57,20 @@ class Draining:
                 task.cancel()
 
     def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
         for poll in self._polls:
-            poll.reschedule(self._loop.time())
+            poll.reschedule(loop.time())
         self.cancel(streams=True)
-        self._loop.call_later(self.seconds, lambda: self.cancel(streams=False))
+        loop.call_later(self.seconds, lambda: self.cancel(streams=False))
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
+        assert self.loop
         if not self.begun:
             self._first = monotonic()  # first of all: another signal may interrupt this
             self.begun = True
-            self._loop.call_soon_threadsafe(self._begin)
+            self.loop.call_soon_threadsafe(self._begin)
         elif monotonic() - self._first > SAME:
-            self._loop.call_soon_threadsafe(lambda: self.cancel(streams=False))
+            self.loop.call_soon_threadsafe(lambda: self.cancel(streams=False))
         previous = self._previous[number]
         if callable(previous):
             previous(number, frame)

@@ -25,7 +25,6 @@ from .whole_body import WholeBody
 
 REQUEST_ID = re.compile(rb"[0-9A-Za-z-]{16,64}")  # of a proxy or a caller; another could forge what is in the log
 STARTS = frozenset(("http.response.start", "websocket.http.response.start"))
-BODY = frozenset((b"content-length", b"transfer-encoding"))
 VARY = (b"vary", b"Origin")  # or a cache would give a page what was answered to somebody who is none
 STATUS = {"websocket.accept": 101, "websocket.close": 403}  # closed before it was accepted
 
@@ -48,8 +47,9 @@ class Serving:
         self.always = always
         self.hosts = Hosts(settings.allowed_hosts)
         self.limit = settings.max_concurrency
-        self.security_headers = security_headers(settings.hsts_seconds)
-        self.names = frozenset(name for name, _ in self.security_headers)
+        self.added = security_headers(settings.hsts_seconds)
+        self.added_without_origin = [*self.added, VARY] if self.cors else self.added
+        self.names = frozenset(name for name, _ in self.added)
         self.recycling = Recycling(settings.max_requests)
         self.log = log_readable if settings.development else log_json
         self.ended: list[Request] = []
@@ -63,9 +63,9 @@ class Serving:
         accepted = b"x-request-id" in asked and REQUEST_ID.fullmatch(asked[b"x-request-id"])
         request_id = accepted[0].decode() if accepted else getrandbits(128).to_bytes(16).hex()
         correlation_id.set(request_id)
-        task = asyncio.current_task()
-        assert task
         draining = self.draining
+        task = asyncio.current_task(draining.loop) or asyncio.current_task()  # it need not look for a loop it is told
+        assert task
         draining.open[task] = False
 
         def answer(message: Message) -> Awaitable[None]:
@@ -73,15 +73,14 @@ class Serving:
             if message["type"] in STARTS:
                 status = message["status"]
                 headers = message.get("headers", ())
-                given = dict(headers)
-                added = self.security_headers
-                if not self.names.isdisjoint(given):
-                    added = [header for header in added if header[0] not in given]
+                added = self.added if b"origin" in asked else self.added_without_origin
+                for name, value in headers:
+                    if name == b"content-type":
+                        if b"event-stream" in value:
+                            draining.open[task] = True
+                    elif name in self.names:
+                        added = without(name, added)
                 message["headers"] = [*headers, *added, (b"x-request-id", request_id.encode())]
-                if self.cors and b"origin" not in asked:
-                    message["headers"].append(VARY)
-                if b"event-stream" in given.get(b"content-type", b""):
-                    draining.open[task] = True
             elif not status:
                 status = message.get("status") or STATUS.get(message["type"], 0)
             return self._send_and_end(scope, send, message) if draining.begun else send(message)
@@ -101,7 +100,7 @@ class Serving:
                 await OVERLOAD(scope, receive, reply)
             elif scope["type"] == "websocket":
                 await websocket(app, draining, task, scope, receive, reply)
-            elif BODY.isdisjoint(asked) and scope["http_version"] != "2":
+            elif b"content-length" not in asked and b"transfer-encoding" not in asked and scope["http_version"] != "2":
                 await app(scope, receive, reply)
             else:
                 await self.whole_body(app, scope, receive, reply)
@@ -136,3 +135,8 @@ class Serving:
         if not self.draining.begun:
             self.recycling.ended(len(ended))
         self.log(ended)
+
+
+def without(name: bytes, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers but this one."""
+    return [header for header in headers if header[0] != name]
