@@ -21,9 +21,9 @@ class Channel:
 
     def __init__(self, history: int, position: Position | None = None) -> None:
         self.position = position  # None: not known yet
-        self.stale = int(position is None)  # how many wait until it was compared with Redis
         self.history = deque[Frame](maxlen=history)
         self.subscribers: set[Subscription] = set()
+        self.unsure: set[Subscription] = set()  # those who may know more than this worker, until Redis has answered
         self.changed = self.used = self.asked = monotonic()  # the last: when Redis was asked
 
     def extend(self, messages: Sequence[Frame], position: Position) -> None:
@@ -39,7 +39,7 @@ class Channel:
     def due(self, renew: float) -> bool:
         """Whether to ask Redis: somebody waits for it, or a position that nobody has published to is to be kept."""
         published = self.position and self.position.number
-        return bool(self.stale or (self.subscribers and not published and self.asked < monotonic() - renew))
+        return bool(self.unsure or (self.subscribers and not published and self.asked < monotonic() - renew))
 
     def after(self, position: Position) -> Sequence[Frame] | None:
         """The messages after a position; None if they are not all there, or the position is unknown."""

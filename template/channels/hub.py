@@ -96,10 +96,10 @@ class Channels:
         if self.subscribers >= self.settings.max_subscribers:
             raise Unavailable(f"{self.subscribers} subscribers already")
         channel = self._channel(name)
-        if self.store and after and channel.position and channel.after(after) is None:
-            channel.stale += 1  # another worker may have been quicker
-            self.store.wake()
         subscription = Subscription(channel, after, self.settings.channel_queue, self._end)
+        if self.store and (not channel.position or (after and channel.after(after) is None)):
+            channel.unsure.add(subscription)  # another worker may have been quicker
+            self.store.wake()
         if beat:
             subscription.bucket = self._bucket
             self._bucket.add(subscription)
@@ -112,6 +112,7 @@ class Channels:
         if subscription.bucket is not None:
             subscription.bucket.discard(subscription)
         subscription.channel.subscribers.discard(subscription)
+        subscription.channel.unsure.discard(subscription)
         subscription.channel.used = monotonic()
 
     def _channel(self, name: str) -> Channel:
@@ -120,10 +121,7 @@ class Channels:
         if len(self.open) >= self.settings.max_channels:
             self._make_room()
         position = None if self.store else Position(time_ns() // 1000, 0)
-        channel = self.open[name] = Channel(self.settings.channel_history, position)
-        if self.store:
-            self.store.wake()
-        return channel
+        return self.open.setdefault(name, Channel(self.settings.channel_history, position))
 
     def _make_room(self) -> None:
         """Forget the channel that nobody has used for longest; who comes back to it is told so, unless Redis has it."""

@@ -53,7 +53,7 @@ class Streams:
             return None
 
     def wake(self) -> None:
-        """Have the reader look for stale channels."""
+        """Have the reader look for subscribers who are unsure."""
         if not self._waking or self._waking.done():
             self._waking = asyncio.create_task(self._wake())
 
@@ -99,7 +99,7 @@ class Streams:
 
     async def _load(self, connection: "Redis", name: str, channel: Channel) -> None:
         """Take what is new, and the position, which shows it if some of that is gone."""
-        waiting = channel.stale  # who comes while Redis is asked, may know more than its answer
+        waiting = list(channel.unsure)  # who comes while Redis is asked, may know more than its answer
         channel.asked = monotonic()
         known = str(channel.position)
         try:
@@ -108,21 +108,23 @@ class Streams:
             raise
         except ResponseError as error:  # about this channel, of which the others must not suffer
             logger.error("channels: %s is not read: %s", name, error)
-            channel.stale -= waiting
+            channel.unsure.difference_update(waiting)
             return
         if entries and entries[0][0] == known:
             again = message(Position.parse(known), entries.pop(0)[1][1])
             if channel.history and channel.history[-1] != again:  # Redis lost it, and gave its id to another
                 ahead = f"{Position.parse(known).epoch}-{2**53}"
                 position, entries = await self._read(keys(name), [ahead, UNUSED], client=connection)
-        channel.stale -= waiting
-        if waiting or position != known:
+        channel.unsure.difference_update(waiting)
+        if position != known:
             extend(channel, [(id, fields[1]) for id, fields in entries], Position.parse(position))
+        for subscription in waiting:
+            subscription.wake()
 
     async def _wake(self) -> None:
         """End the reader's waiting, which may be just about to begin."""
         with suppress(RedisError, OSError):
-            while self.available and any(channel.stale for channel in self.channels.values()):
+            while self.available and any(channel.unsure for channel in self.channels.values()):
                 await self._redis.client_unblock(self._reader)
                 await asyncio.sleep(0.002)
 

@@ -86,7 +86,7 @@ class Subscription:
             raise self._left
         beat, self._beat = self._beat, False
         top = self.channel.position
-        if top is None or self.channel.stale:
+        if top is None or self in self.channel.unsure:
             return (notice(None),) if beat else ()
         if top == self.position:
             self._live = True

@@ -98,6 +98,25 @@ def test_who_falls_behind_more_than_its_queue_is_sent_away_and_who_comes_back_is
     asyncio.run(subscribe())
 
 
+def test_who_comes_with_an_id_that_is_not_known_keeps_nobody_else_from_reading(channels: Any) -> None:
+    async def subscribe() -> None:
+        hub = channels.hub.Channels(channels.settings.ChannelSettings())
+        with hub.subscribe("orders", None, beat=False) as reader:
+            assert [frame.kind for frame in await reader.next()] == ["notice"]
+            hub.store = SimpleNamespace(wake=lambda: None)  # a Redis that has not answered yet
+            channel = hub.open["orders"]
+            with hub.subscribe("orders", channels.message.Position(1, 1), beat=False) as stranger:
+                waiting = asyncio.create_task(stranger.next())
+                top = channel.position.next
+                channel.extend([channels.message.message(top, "1")], top)
+                assert [frame.kind for frame in await asyncio.wait_for(reader.next(), 5)] == ["message"]
+                assert channel.unsure == {stranger} and not waiting.done()
+                waiting.cancel()
+            assert not channel.unsure
+
+    asyncio.run(subscribe())
+
+
 def test_who_reads_at_once_is_not_too_slow_for_a_loop_that_publishes(channels: Any) -> None:
     async def subscribe() -> None:
         hub = channels.hub.Channels(channels.settings.ChannelSettings(channel_queue=5))
