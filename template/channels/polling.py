@@ -17,7 +17,7 @@ from .transport import Transport
 
 WAIT = 25  # seconds, unless the client says how long
 LONGEST = 50  # less than a proxy's timeout
-AT_FIRST = 1  # at least, while Redis is asked about a channel that this worker did not know
+AT_FIRST = 1  # at least, while Redis is asked about a channel or an id that this worker does not know
 
 
 class Polling(Transport):
@@ -29,7 +29,7 @@ class Polling(Transport):
         frames: Sequence[Frame] = ()
         with await self.subscribe(scope, beat=False) as subscription:
             subscription.watch(receive)
-            if subscription.channel.position is None:
+            if subscription in subscription.channel.unsure:
                 seconds = max(seconds, AT_FIRST)
             try:
                 async with draining.timeout(seconds):

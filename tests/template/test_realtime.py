@@ -93,6 +93,14 @@ def test_who_does_not_wait_gets_the_id_of_a_channel_that_was_not_open(shared: Se
         assert ask(shared, "GET", f"/channels/fresh-{n}/poll?wait=0").status == 200
 
 
+@needs_redis
+@promise("Channels", fixture="shared")
+def test_who_does_not_wait_is_told_too_that_its_id_is_not_known(shared: Service) -> None:
+    for _ in range(10):  # the channel is open since the first, in both workers
+        answer = ask(shared, "GET", "/channels/not-fresh/poll?after=1-1&wait=0")
+        assert json.loads(answer.body)["reset"] is True
+
+
 @promise("Channels", fixture="alone")
 def test_in_memory_too(alone: Service) -> None:
     for transport in TRANSPORTS:
