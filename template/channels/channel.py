@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,8 @@ class Channel:
         self.history = deque[Frame](maxlen=history)
         self.subscribers: set[Subscription] = set()
         self.unsure: set[Subscription] = set()  # those who may know more than this worker, until Redis has answered
-        self.changed = self.used = self.asked = monotonic()  # the last: when Redis was asked
+        self.changed = self.used = monotonic()
+        self.ask = inf  # when Redis is to be asked again, if anybody is there
 
     def extend(self, messages: Sequence[Frame], position: Position) -> None:
         """Take what was published after `self.position`, or what is left of it; then the channel is at `position`."""
@@ -35,11 +37,6 @@ class Channel:
         self.changed = self.used = monotonic()
         for subscriber in self.subscribers:
             subscriber.wake()
-
-    def due(self, renew: float) -> bool:
-        """Whether to ask Redis: somebody waits for it, or a position that nobody has published to is to be kept."""
-        published = self.position and self.position.number
-        return bool(self.unsure or (self.subscribers and not published and self.asked < monotonic() - renew))
 
     def after(self, position: Position) -> Sequence[Frame] | None:
         """The messages after a position; None if they are not all there, or the position is unknown."""

@@ -28,18 +28,20 @@ return position
 """
 )
 # ARGV: and for how long to keep a position that nobody has published to: whoever asks may make up names of channels.
-# A Redis that is full can be read all the same, and keeps no new epoch: the caller's goes on. The entry that the caller has read last comes again, to be compared.
+# A Redis that takes nothing now, but is no replica, can be read all the same: the epoch that it does not keep begins
+# nevertheless, and goes on until it does. The entry that the caller has read last comes again, to be compared.
 READ = (
     BEGIN
     + """
 local position = string.format('%.0f-%.0f', epoch, number)
+local kept
 if begun then
-    local kept = redis.pcall('SET', KEYS[1], position, 'EX', ARGV[2])
-    if kept.err and not string.find(kept.err, 'OOM', 1, true) then return kept end
-    if kept.err and known > 0 then position = ARGV[1] end
+    kept = redis.pcall('SET', KEYS[1], position, 'EX', ARGV[2])
+    if kept.err and known > 0 and seen == 0 then position = ARGV[1] end
 else
-    redis.call('EXPIRE', KEYS[1], ARGV[2], 'GT')
+    kept = redis.pcall('EXPIRE', KEYS[1], ARGV[2], 'GT')
 end
+if type(kept) == 'table' and kept.err and string.find(kept.err, 'READONLY', 1, true) then return kept end
 local from = known == epoch and ARGV[1] or string.format('%.0f-0', epoch)
 return {position, redis.call('XRANGE', KEYS[2], from, '+')}
 """

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -87,7 +88,7 @@ class Streams:
         self.available = True
         while not cancelled():
             for name, channel in list(self.channels.items()):
-                if channel.due(RENEW):
+                if channel.unsure or (channel.subscribers and channel.ask < monotonic()):
                     await self._load(connection, name, channel)
             positions: dict[Any, Any] = {
                 keys(name)[1]: str(c.position) for name, c in self.channels.items() if c.position
@@ -100,24 +101,25 @@ class Streams:
     async def _load(self, connection: "Redis", name: str, channel: Channel) -> None:
         """Take what is new, and the position, which shows it if some of that is gone."""
         waiting = list(channel.unsure)  # who comes while Redis is asked, may know more than its answer
-        channel.asked = monotonic()
+        channel.ask = monotonic() + RENEW  # unless it is read, and somebody has published
         known = str(channel.position)
         try:
             position, entries = await self._read(keys(name), [known, UNUSED], client=connection)
+            if entries and entries[0][0] == known:
+                again = message(Position.parse(known), entries.pop(0)[1][1])
+                if channel.history and channel.history[-1] != again:  # Redis lost it, and gave its id to another
+                    ahead = f"{Position.parse(known).epoch}-{2**53}"
+                    position, entries = await self._read(keys(name), [ahead, UNUSED], client=connection)
         except ReadOnlyError:
             raise
         except ResponseError as error:  # about this channel, of which the others must not suffer
             logger.error("channels: %s is not read: %s", name, error)
-            channel.unsure.difference_update(waiting)
-            return
-        if entries and entries[0][0] == known:
-            again = message(Position.parse(known), entries.pop(0)[1][1])
-            if channel.history and channel.history[-1] != again:  # Redis lost it, and gave its id to another
-                ahead = f"{Position.parse(known).epoch}-{2**53}"
-                position, entries = await self._read(keys(name), [ahead, UNUSED], client=connection)
+        else:
+            if position != known:
+                extend(channel, [(id, fields[1]) for id, fields in entries], Position.parse(position))
+            if Position.parse(position).number:
+                channel.ask = inf
         channel.unsure.difference_update(waiting)
-        if position != known:
-            extend(channel, [(id, fields[1]) for id, fields in entries], Position.parse(position))
         for subscription in waiting:
             subscription.wake()
 

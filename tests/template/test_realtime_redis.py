@@ -130,6 +130,29 @@ def test_a_full_redis_and_a_key_that_is_something_else_do_not_keep_other_channel
         assert "Redis is away" not in service.log
 
 
+@needs_redis
+def test_a_redis_that_takes_nothing_is_read_and_what_it_has_lost_is_a_reset_all_the_same(tmp_path: Path) -> None:
+    with forgetful(tmp_path) as (service, client):
+        subscriber = TRANSPORTS["events"](service, "orders").begin()
+        old = client.get("channels:orders:position")
+        id = publish(service, "orders", "lost").accepted()
+        eventually(lambda: subscriber.got == [(id, "lost")])
+        client.delete("channels:orders:stream")
+        client.set("channels:orders:position", str(old))
+        client.config_set("min-replicas-to-write", 1)
+        client.client_kill_filter(_type="normal", skipme=True)  # as in a failover: the reader comes back
+        eventually(lambda: subscriber.resets == 1, message=lambda: service.log)
+        assert ask(service, "GET", "/channels/new/poll?wait=2").status == 200
+        calls = asked(client)
+        eventually(lambda: asked(client) > calls + 2)  # whether it takes the new epoch
+        assert subscriber.resets == 1
+        client.config_set("min-replicas-to-write", 0)
+        id = publish(service, "orders", "new").accepted()
+        eventually(lambda: subscriber.last == id, message=lambda: service.log)
+        subscriber.stop()
+        assert subscriber.connections == 1
+
+
 def asked(client: Redis) -> int:
     """How often Redis has run a script."""
     return int(client.info("commandstats")["cmdstat_evalsha"]["calls"])
