@@ -95,7 +95,7 @@ class Subscription:
             self.position = top
             return (notice(top),)
         behind = top.number - self.position.number
-        if self._live and behind > self._queue and self.position.epoch == top.epoch:
+        if self._live and behind - self.channel.batch > self._queue and self.position.epoch == top.epoch:
             raise Left(1013, f"too slow: {behind} messages behind")
         news = self.channel.after(self.position)
         if news is None:
