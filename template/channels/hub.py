@@ -74,7 +74,7 @@ class Channels:
         Raises Unavailable if it is not known to be accepted, TooLarge, or ValueError for what is no JSON.
         """
         try:
-            text = to_json(data, inf_nan_mode="null")
+            text = to_json(data, inf_nan_mode="null", ensure_ascii=True)  # no other end of a line than "\n"
         except PydanticSerializationError as error:
             raise ValueError(str(error)) from None
         if len(text) > self.settings.channel_message_bytes:

@@ -17,7 +17,7 @@ def test_who_comes_back_gets_what_was_missed(client: TestClient) -> None:
     assert missed["reset"] is False and missed["id"] == ids[-1]
     assert missed["messages"] == [{"id": id, "data": {"number": number}} for number, id in enumerate(ids)]
     with client.websocket_connect(f"/channels/orders/socket?after={ids[0]}") as websocket:
-        lines = [json.loads(line) for line in websocket.receive_text().splitlines()]
+        lines = [json.loads(line) for line in websocket.receive_text().split("\n")]
     assert lines == missed["messages"][1:]
 
 

@@ -93,7 +93,7 @@ class Socket(Subscriber):
         with connect(f"ws://127.0.0.1:{self.service.port}{path}/socket{after}", close_timeout=1) as websocket:
             self.socket = websocket.socket
             for text in websocket:
-                for line in str(text).splitlines():
+                for line in str(text).split("\n"):
                     self.take(json.loads(line))
 
 

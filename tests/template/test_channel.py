@@ -1,6 +1,7 @@
 """A channel and its subscribers, in process: what is missing is never passed over in silence."""
 
 import asyncio
+import json
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -95,6 +96,21 @@ def test_who_falls_behind_more_than_its_queue_is_sent_away_and_who_comes_back_is
         with pytest.raises(channels.subscription.Left, match="too slow: 7 messages behind") as left:
             await subscriber.next()
         assert left.value.code == 1013
+
+    asyncio.run(subscribe())
+
+
+def test_what_is_published_comes_as_one_line_whatever_a_client_takes_for_the_end_of_one(channels: Any) -> None:
+    async def subscribe() -> None:
+        hub = channels.hub.Channels(channels.settings.ChannelSettings())
+        data = "a\nb\x85c\u2028d\u2029é\U0001f600"
+        with hub.subscribe("orders", None, beat=False) as reader:
+            await reader.next()
+            await hub.publish("orders", data)
+            (frame,) = await reader.next()
+        assert frame.line.isascii() and frame.line.splitlines() == [frame.line]
+        assert len(frame.event.decode().splitlines()) == 3
+        assert json.loads(frame.line)["data"] == data
 
     asyncio.run(subscribe())
 

@@ -223,7 +223,7 @@ def test_channels_are_shared_by_all_workers_and_outlive_redis(images_of_this_run
         with connect(f"{channel.replace('http', 'ws', 1)}/socket?after={first}") as websocket:
             for number in range(1, 21):  # each on a connection of its own: by both workers
                 publish(number)
-            texts = (line for text in iter(lambda: websocket.recv(20), None) for line in str(text).splitlines())
+            texts = (line for text in iter(lambda: websocket.recv(20), None) for line in str(text).split("\n"))
             messages = (message for message in map(json.loads, texts) if {"data", "reset"} & set(message))
             assert [next(messages)["data"] for _ in range(20)] == list(range(1, 21))
             containers.podman("kill", f"{stack.name}_redis_1")
