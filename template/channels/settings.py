@@ -18,7 +18,7 @@ class ChannelSettings(BaseSettings):
     channel_history: int = Field(1000, ge=1)
     channel_history_seconds: int = Field(3600, ge=1)
     channel_queue: int = Field(500, ge=1)
-    channel_message_bytes: int = Field(64 * 1024, ge=1)
+    channel_message_bytes: int = Field(64_000, ge=1)  # with its id less than 64 KiB, of which many clients take no more
     channel_heartbeat_seconds: int = Field(20, ge=1)
     max_channels: int = Field(1000, ge=1)
     max_subscribers: int = Field(900, ge=1)

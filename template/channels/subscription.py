@@ -9,7 +9,7 @@ from starlette.types import Receive
 from .channel import Channel
 from .message import Frame, Position, notice, reset
 
-PIECE = 64 * 1024  # bytes sent at once, unless one message has more; clients of WebSocket take 1 MiB, often no more
+PIECE = 64 * 1024 - 100  # bytes sent at once, and what a poll has around them; many clients take no more
 
 
 class Left(Exception):
@@ -111,7 +111,7 @@ def piece(frames: Sequence[Frame]) -> Sequence[Frame]:
     """As many of the first frames as are sent at once, so that who reads slowly holds no copy of the whole history."""
     room = PIECE
     for count, frame in enumerate(frames):
-        room -= len(frame.event)
+        room -= len(frame.line) + 1  # an event is shorter
         if room < 0 and count:
             return frames[:count]
     return frames

@@ -23,7 +23,7 @@ def channels() -> Any:
     """The template's modules, which have no need of the rest of a service."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(TEMPLATE / "template")
-        names = ("channel", "hub", "message", "settings", "subscription")
+        names = ("channel", "hub", "message", "polling", "settings", "subscription")
         return SimpleNamespace(**{name: import_module(f"channels.{name}") for name in names})
 
 
@@ -67,12 +67,28 @@ def test_what_was_missed_comes_in_pieces_that_every_client_takes_and_nobody_is_s
         got: list[Any] = []
         while len(got) < 100:
             frames = list(await subscriber.next())
-            assert len(frames) == 1 or sum(len(frame.event) for frame in frames) <= 64 * 1024
+            answer = channels.polling.body(subscriber.position, frames)
+            assert len(frames) == 1 or len(answer) <= 64 * 1024
             got += frames
             assert subscriber.position == position(1, len(got))
             if channel.position == position(1, 90):
                 channel.extend(sent[90:], position(1, 100))  # published while it catches up
         assert got == sent
+
+    asyncio.run(subscribe())
+
+
+def test_what_is_around_small_messages_counts_and_the_largest_has_room_for_it(channels: Any) -> None:
+    async def subscribe() -> None:
+        top = channels.message.Position(2**53, 2000)
+        channel = channels.channel.Channel(2000, top)
+        channel.extend(messages(channels, top.epoch, 1, 2000), top)
+        first = channels.message.Position(top.epoch, 0)
+        subscriber = channels.subscription.Subscription(channel, first, 5, lambda _: None)
+        frames = await subscriber.next()
+        assert len(frames) > 1000 and len(channels.polling.body(subscriber.position, frames)) <= 64 * 1024
+        largest = channels.message.message(top, "1" * channels.settings.ChannelSettings().channel_message_bytes)
+        assert len(channels.polling.body(top, [largest])) <= 64 * 1024
 
     asyncio.run(subscribe())
 
