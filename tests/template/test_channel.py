@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fastapi import HTTPException
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ def channels() -> Any:
     """The template's modules, which have no need of the rest of a service."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(TEMPLATE / "template")
-        names = ("channel", "hub", "message", "polling", "settings", "subscription")
+        names = ("channel", "hub", "message", "polling", "settings", "subscription", "transport")
         return SimpleNamespace(**{name: import_module(f"channels.{name}") for name in names})
 
 
@@ -148,6 +149,25 @@ def test_who_comes_with_an_id_that_is_not_known_keeps_nobody_else_from_reading(c
             assert not channel.unsure
 
     asyncio.run(subscribe())
+
+
+def test_with_any_origin_allowed_a_page_of_another_one_opens_no_websocket_with_cookies(channels: Any) -> None:
+    async def subscribe(*origins: str, **headers: str) -> None:
+        async def everybody(*_: object) -> None:
+            pass
+
+        hub = channels.hub.Channels(channels.settings.ChannelSettings())
+        sent = [(name.encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "websocket", "scheme": "ws", "path_params": {"channel": "orders"}, "query_string": b""}
+        with await channels.transport.Transport(hub, everybody, origins).subscribe({**scope, "headers": sent}):
+            pass
+
+    page = {"host": "localhost", "origin": "https://elsewhere.example"}
+    asyncio.run(subscribe("*", **page))
+    asyncio.run(subscribe("*", page["origin"], **page, cookie="session=1"))
+    asyncio.run(subscribe("*", **page | {"origin": "http://localhost"}, cookie="session=1"))
+    with pytest.raises(HTTPException, match="CORS_ORIGINS"):
+        asyncio.run(subscribe("*", **page, cookie="session=1"))
 
 
 def test_who_reads_at_once_is_not_too_slow_for_a_loop_that_publishes(channels: Any) -> None:
