@@ -1,4 +1,4 @@
-"""Server-sent events: a stream that a browser's EventSource reads, and opens again by itself."""
+"""Server-sent events: a stream that a browser's EventSource opens again by itself, though not after a refusal."""
 
 from starlette.types import Receive, Scope, Send
 
