@@ -101,6 +101,13 @@ def test_the_largest_bodies_of_all_requests_at_once_leave_half_of_the_memory(rea
             assert settings["CHANNEL_MESSAGE_BYTES"] < settings["MAX_BODY_BYTES"]
 
 
+def test_what_redis_holds_fits_into_the_memory_of_the_service_twice_in_each_worker_beside_the_bodies() -> None:
+    services = yaml.safe_load(rendered(deploy=("compose",), realtime="full")["compose.yaml"])["services"]
+    command, service = services["redis"]["command"], services["service"]
+    held = 2 * size(command[command.index("--maxmemory") + 1].removesuffix("b"))
+    assert held * service["cpus"] <= size(service["mem_limit"]) * 3 / 8  # beside a half for bodies
+
+
 def test_whoever_stops_the_service_waits_longer_than_it_drains() -> None:
     files = rendered(deploy=tuple(OWN))
     (line,) = [line for line in files[".env.example"].splitlines() if "DRAIN_SECONDS=" in line]
