@@ -4,9 +4,8 @@ import asyncio
 from functools import cache
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
 from .cork import Corked
+from .pipelining import Pipelining
 from .refusals import MAX_HEADERS
 from .settings import ServingSettings, load
 
@@ -36,7 +35,7 @@ def header_seconds() -> int:
     return load(ServingSettings).header_seconds
 
 
-class Connection(HttpToolsProtocol):
+class Connection(Pipelining):
     """A client has HEADER_SECONDS for the headers of a request, and for the rest of a body that was answered already.
 
     An idle connection stays open a moment after the worker was told to stop: a request may be on its way on it
@@ -44,7 +43,6 @@ class Connection(HttpToolsProtocol):
     """
 
     unfinished = True  # a message has begun, and its end has not come; a new connection is one
-    running: RequestResponseCycle | None = None  # `cycle` is the last request, also of those that wait for this one
     held = 0  # bytes that the parser keeps: the beginning of headers or trailers; uvicorn has no limit for them
     deadline: asyncio.TimerHandle | None = None
 
@@ -60,9 +58,6 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
-        if self.running:  # uvicorn tells the last request alone
-            self.running.disconnected = True
-            self.running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         self.held += len(data)
@@ -89,10 +84,6 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self.scope["headers"] = self.headers.copy()  # uvicorn adds trailers to the other, which are no headers
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self.running = cycle
-        super()._start_asgi_task(cycle, app)
-
     def on_body(self, body: bytes) -> None:
         self.held = 0
         super().on_body(body)
@@ -105,11 +96,15 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        if self.held <= MAX_HEADERS:
-            return super().send_400_response(msg)
-        if self.answered:
-            self.transport.write(TOO_LARGE)
-        self.transport.close()
+        if not self.answered and self.cycle.scope is not self.scope:  # it is another's turn
+            self.flow.pause_reading()
+            self.cycle.keep_alive = False
+        elif self.held <= MAX_HEADERS:
+            super().send_400_response(msg)
+        else:
+            if self.answered:
+                self.transport.write(TOO_LARGE)
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

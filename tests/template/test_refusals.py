@@ -6,17 +6,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from ..promises import promise
 from ..service import Service, eventually, write_service
+from .processes import workers
 
 SLOW = (
     "import asyncio\nfrom fastapi import Request, WebSocket\nfrom fastapi.responses import StreamingResponse\n"
     "@app.get('/slow')\nasync def slow() -> str:\n    await asyncio.sleep(2)\n    return 'done'\n"
     "@app.post('/length')\nasync def length(request: Request) -> int:\n    return len(await request.body())\n"
+    "@app.post('/later')\nasync def later(request: Request) -> None:\n"
+    "    await request.body()\n    await asyncio.sleep(0.001)\n"
     "@app.get('/header')\n@app.post('/header')\nasync def header(request: Request) -> str:\n"
     "    await request.body()\n    return ' '.join(request.headers.getlist('x-folded'))\n"
     "@app.get('/crash')\nasync def crash() -> None:\n    raise RuntimeError('by the test')\n"
@@ -160,6 +164,43 @@ def test_a_thousand_pipelined_requests_get_a_thousand_answers_in_order(
     record_property("figure", f"1,000 pipelined requests answered in order in {time.monotonic() - begin:.1f} s")
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200"] * 1000
     assert [int(body) for body in re.findall(rb"\r\n\r\n(\d+)", answer)] == list(range(1000))
+
+
+@pytest.mark.parametrize("size", [0, 30_000])
+@promise("Bad requests", fixture="running")
+def test_who_sends_far_ahead_of_the_answers_fills_no_memory(running: Service, size: int) -> None:
+    (worker,) = workers(running)
+    request = b"POST /later HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Large: %s\r\nContent-Length: 0\r\n\r\n" % (b"x" * size)
+    before = kilobytes(worker, "VmRSS")
+    with ThreadPoolExecutor() as pool, socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+
+        def send() -> None:
+            with suppress(OSError):  # until the connection is closed, here or there
+                while True:
+                    connection.sendall(request * (1 + 200_000 // len(request)))
+
+        pool.submit(send)
+        answers = 0
+        with suppress(ConnectionError):
+            while answers < 2000 and (more := connection.recv(65536)):
+                answers += more.count(b"HTTP/1.1 200")
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+    assert answers > 100
+    assert kilobytes(worker, "VmHWM") - before < 20_000
+
+
+def kilobytes(pid: int, what: str) -> int:
+    (line,) = re.findall(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(line)
+
+
+@promise("Bad requests", fixture="running")
+def test_what_is_no_request_is_not_answered_before_the_request_in_front_of_it(running: Service) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(b"GET /slow HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nnothing\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 200 ") and b'"done"' in answer, answer
 
 
 @promise("Bad requests", fixture="running")

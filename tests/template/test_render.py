@@ -64,12 +64,13 @@ def test_boots_and_answers(rendered: Service) -> None:
         assert service.get("/docs").status_code == 200
 
 
+UVICORN = {"serving/connection.py", "serving/cork.py", "serving/pipelining.py"}
 # The files that a choice brings; they are there if one of their choices is made, and else they are not.
 OWN: dict[tuple[str, str], set[str]] = {
     ("manager", "pipenv"): {"Pipfile", "tests/test_pipfile.py"},
     ("manager", "poetry"): {"poetry.toml"},
-    ("server", "gunicorn"): {"uvicorn.conf.py", "serving/gunicorn.py", "serving/connection.py", "serving/cork.py"},
-    ("server", "uvicorn"): {"serving/uvicorn.py", "serving/connection.py", "serving/cork.py"},
+    ("server", "gunicorn"): {"uvicorn.conf.py", "serving/gunicorn.py", *UVICORN},
+    ("server", "uvicorn"): {"serving/uvicorn.py", *UVICORN},
     ("server", "granian"): {"serving/granian.py", "serving/message_size.py"},
     ("server", "hypercorn"): {"gunicorn.conf.py", "serving/gunicorn.py", "serving/hypercorn.py"},
     ("telemetry", "full"): {"serving/metrics.py", "serving/exporter.py", "tests/test_telemetry.py"},
