@@ -59,7 +59,8 @@ class Draining:
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         for poll in self._polls:
-            poll.reschedule(loop.time())
+            if not poll.expired():  # what it has to clean up may take a while, and it cannot be changed any more
+                poll.reschedule(loop.time())
         self.cancel(streams=True)
         loop.call_later(self.seconds, lambda: self.cancel(streams=False))
 

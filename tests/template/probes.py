@@ -49,6 +49,20 @@ async def poll() -> str:
     return "nothing new"
 
 
+@app.get("/late")
+async def late() -> str:
+    try:
+        async with draining.timeout(0.1):
+            try:
+                await asyncio.sleep(60)
+            finally:
+                print("late began", flush=True)
+                await asyncio.sleep(1)
+    except TimeoutError:
+        pass
+    return "late"
+
+
 @app.websocket("/echo")
 async def echo(websocket: WebSocket) -> None:
     await websocket.accept()

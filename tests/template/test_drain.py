@@ -130,6 +130,22 @@ def test_open_streams_end_politely_and_at_once(service: Service, record_property
     assert "Traceback" not in service.log
 
 
+def test_a_poll_that_is_over_and_cleans_up_keeps_no_stream_open(service: Service) -> None:
+    probes.add_to(service)
+    with service.started("run", **ONE_WORKER), ThreadPoolExecutor() as pool:
+        with httpx2.stream("GET", f"{service.url}/events", timeout=20) as events:
+            lines = events.iter_lines()
+            assert next(lines) == "data: 1"
+            poll = pool.submit(service.get, "/late")
+            eventually(lambda: "late began" in service.log)
+            stop(service)
+            assert list(lines) == [""]
+        assert not poll.done()
+        assert poll.result(5).json() == "late"
+        assert ended(service) == 0
+    assert "Traceback" not in service.log
+
+
 @promise("Drain")
 def test_the_lifespan_shuts_down(service: Service) -> None:
     service.edit(
