@@ -24,6 +24,8 @@ class Corked:
         return getattr(self.transport, name)
 
     def write(self, data: bytes) -> None:
+        if not isinstance(data, (bytes, bytearray, memoryview)):  # the application's mistake, and not of all who wait
+            raise TypeError(f"an answer is bytes, not {type(data).__name__}")
         if not self.written:
             if len(waiting) == MOST:
                 send_all()
@@ -47,6 +49,7 @@ class Corked:
 
 def send_all() -> None:
     """Send what waits."""
-    for one in waiting:
+    ready = waiting.copy()
+    waiting.clear()  # first of all: nobody else would
+    for one in ready:
         one.send()
-    waiting.clear()

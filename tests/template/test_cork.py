@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 ENDPOINTS = """
 from collections.abc import AsyncIterator
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 chunks = 0
 
@@ -24,6 +24,16 @@ chunks = 0
 @app.get("/number")
 async def number(of: int) -> int:
     return of
+
+
+class Plain(Response):
+    def render(self, content: str) -> str:
+        return content
+
+
+@app.get("/text", response_class=Plain)
+async def text() -> Plain:
+    return Plain("not encoded")
 
 
 @app.get("/stream")
@@ -123,3 +133,11 @@ def test_a_stream_waits_for_its_reader(running: Service) -> None:
         assert chunks * 16 < 20_000  # kilobytes
         for _ in range(50):  # and it goes on when there is somebody who reads
             assert connection.recv(1024 * 1024)
+
+
+def test_an_answer_that_is_no_bytes_fails_alone(running: Service) -> None:
+    with connected(running) as connection:
+        ask(connection, "/text")
+        assert b"not encoded" not in connection.makefile("rb").read()
+    assert running.get("/number?of=1").json() == 1
+    assert "an answer is bytes, not str" in running.log
