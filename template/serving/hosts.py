@@ -18,6 +18,6 @@ class Hosts:
         self.allow = lru_cache(self._allow)  # few are asked for, again and again
 
     def _allow(self, host: bytes) -> bool:
-        found = HOST.fullmatch(host)
+        found = HOST.fullmatch(host or b"-")  # HTTP/1.0 needs none, and then only any host will do
         name = found[1].decode().lower() if found else ""
         return bool(found) and ("*" in self.names or name in self.names or name.endswith(self.ends))

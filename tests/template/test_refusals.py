@@ -283,6 +283,9 @@ def test_the_named_hosts_alone_are_served(running: Service) -> None:
     for host in OTHERS * 2:
         assert running.get("/", headers={"Host": host}).status_code == 400, host
         assert upgrade(host) in (400, 403), host
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert connection.recv(100).split()[1] == b"400"
 
 
 @promise("Headers", fixture="running")

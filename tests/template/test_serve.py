@@ -113,6 +113,9 @@ def test_a_host_that_is_no_name_is_refused_where_any_is_served(service: Service)
         assert service.get(headers={"Host": "any.example.com"}).status_code == 200
         for host in ("a b", "a/b", "a@b", "a:99x"):
             assert service.get(headers={"Host": host}).status_code == 400, host
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as client:  # as HAProxy checks health
+            client.sendall(b"GET /health/live HTTP/1.0\r\n\r\n")
+            assert client.recv(100).split()[1] == b"200"
 
 
 def refuses_to_start(service: Service, name: str, value: str, wanted: str) -> None:
