@@ -1,6 +1,7 @@
 """uvicorn's connections: its settings, alone and under gunicorn, and what no setting of it can do."""
 
 import asyncio
+import logging
 from functools import cache
 from typing import Any, cast
 
@@ -70,6 +71,7 @@ class Connection(Pipelining):
     def handle_websocket_upgrade(self) -> None:
         self.transport = cast(Corked, self.transport).transport
         super().handle_websocket_upgrade()
+        cast(Any, self.transport.get_protocol()).logger = logging.getLogger("uvicorn.websocket")  # of WORDY in logs.py
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

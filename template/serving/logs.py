@@ -9,7 +9,9 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 # Their loggers are named because some bring handlers of their own, and would log twice.
 SERVERS = ("gunicorn.error", "uvicorn", "uvicorn.error", "hypercorn.error", "_granian")
 
-WORDY = ("watchfiles", "_granian.asgi.io")  # the latter has a line for each piece of an answer that nobody takes
+# The second has a line for each piece of an answer that nobody takes; the third repeats the access log, with the query of
+# a WebSocket, where browsers put tokens.
+WORDY = ("watchfiles", "_granian.asgi.io", "uvicorn.websocket")
 
 
 def config(*, development: bool, level: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from ..promises import SERVERS, promise
 from ..service import Service, clean_environment, eventually, write_service
@@ -71,6 +73,25 @@ def test_a_crash_is_logged_once_with_the_id_of_its_request_and_shown_to_nobody(s
     (access,) = [line for line in lines if line["logger"] == "access" and line["path"] == "/"]
     assert access["status"] == 500
     assert crashes[0]["request_id"] == access["request_id"] == response.headers["x-request-id"]
+
+
+@promise("Logs")
+def test_a_websocket_is_logged_once_without_its_query_and_its_crash_with_the_id(service: Service) -> None:
+    endpoint = "\nfrom fastapi import WebSocket\n\n\n@app.websocket('/socket')\nasync def socket(websocket: WebSocket) -> None:\n"
+    crash = "    await websocket.accept()\n    raise RuntimeError('by the test')\n"
+    service.edit("main.py", "app.include_router(loans)", "app.include_router(loans)" + endpoint + crash)
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        for path, error in ("socket", ConnectionClosed), ("nothing", InvalidStatus):
+            with pytest.raises(error), connect(f"ws://127.0.0.1:{service.port}/{path}?token=SECRET") as websocket:
+                websocket.recv(5)
+        eventually(lambda: '"path": "/nothing"' in service.log and "RuntimeError" in service.log)
+    assert "SECRET" not in service.log
+    lines = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
+    for path in ("/socket", "/nothing"):
+        (access,) = [line for line in lines if path in line["message"]]
+        assert access["logger"] == "access"
+    (crashed,) = [line for line in lines if "RuntimeError" in line["message"] + line.get("exc_info", "")]
+    assert crashed["request_id"] == next(line["request_id"] for line in lines if "/socket" in line["message"])
 
 
 @promise("Start")
