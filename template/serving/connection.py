@@ -98,14 +98,16 @@ class Connection(Pipelining):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        if not self.answered and self.cycle.scope is not self.scope:  # it is another's turn
+        rest = self.cycle and self.cycle.scope is self.scope  # of a request that the application has
+        if not rest and not self.answered:  # it is another's turn
             self.flow.pause_reading()
             self.cycle.keep_alive = False
+        elif rest and (self.cycle is not self.running or self.cycle.response_started):
+            self.transport.close()
         elif self.held <= MAX_HEADERS:
             super().send_400_response(msg)
         else:
-            if self.answered:
-                self.transport.write(TOO_LARGE)
+            self.transport.write(TOO_LARGE)
             self.transport.close()
 
     def on_response_complete(self) -> None:

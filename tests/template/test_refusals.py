@@ -131,6 +131,21 @@ def test_what_never_ends_is_cut_off_and_not_kept(running: Service, endless: str)
     assert running.get("/health/live").status_code == 200
 
 
+@pytest.mark.parametrize("rest", [b"no chunk\r\n", b"0\r\n" + b"X-More: x\r\n" * 10_000], ids=["chunk", "trailers"])
+@promise("Bad requests", fixture="running")
+def test_what_is_wrong_with_the_rest_of_an_answered_request_gets_no_second_answer(
+    running: Service, rest: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(CHUNKED.replace(b"/length", b"/nothing"))
+        answer = connection.recv(65536)
+        with suppress(ConnectionError):
+            connection.sendall(rest)
+            while more := connection.recv(65536):
+                answer += more
+    assert answer.startswith(b"HTTP/1.1 404 ") and answer.count(b"HTTP/1.1 ") == 1, answer
+
+
 @promise("Bad requests", fixture="running")
 def test_a_trailer_is_no_header(running: Service) -> None:
     """RFC 9110, 6.5.1. A proxy may pass on in a trailer what it would not let through in a header."""
