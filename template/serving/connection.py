@@ -45,6 +45,8 @@ class Connection(Pipelining):
 
     unfinished = True  # a message has begun, and its end has not come; a new connection is one
     held = 0  # bytes that the parser keeps: the beginning of headers or trailers; uvicorn has no limit for them
+    latest = 0  # bytes of the last read
+    before = 0  # bytes of the read in which the last request ended; its end may be the beginning of headers
     deadline: asyncio.TimerHandle | None = None
 
     @property
@@ -61,7 +63,8 @@ class Connection(Pipelining):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self.held += len(data)
+        self.latest = len(data)
+        self.held += self.latest
         super().data_received(data)
         if self.held > MAX_HEADERS:
             self.send_400_response("")
@@ -78,6 +81,7 @@ class Connection(Pipelining):
         self.unfinished = True
 
     def on_headers_complete(self) -> None:
+        self.held += self.before
         if self.held > MAX_HEADERS and sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADERS:
             raise ValueError("too large")  # ends the parser, and uvicorn calls send_400_response
         self.held = 0
@@ -95,6 +99,7 @@ class Connection(Pipelining):
             self._stop_waiting()
         self.unfinished = False
         self.held = 0
+        self.before = self.latest
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -107,6 +107,15 @@ def test_a_bad_request_is_refused(running: Service, name: str) -> None:
     assert answered in ([status], []) or (answered == [400] and status in (414, 431)), name
 
 
+@promise("Bad requests", fixture="running")
+def test_large_headers_are_refused_behind_another_request_too(running: Service) -> None:
+    request, _ = BAD["headers over 64 KB"]
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection, suppress(ConnectionError):
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + request)
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert re.findall(rb"HTTP/1.1 (\d+)", answers) in ([b"200"], [b"200", b"431"], [b"200", b"400"])
+
+
 ENDLESS = {
     "headers": (b"GET / HTTP/1.1\r\n" + HOST, b"X-More: " + b"x" * 4000 + b"\r\n"),
     "one header": (b"GET / HTTP/1.1\r\n" + HOST + b"X-More: ", b"x" * 4000),
