@@ -127,7 +127,8 @@ class Serving:
         if message["type"] == "http.response.start" and scope["http_version"].startswith("1"):
             message["headers"].append((b"connection", b"close"))
         await send(message)
-        self.draining.cancel(streams=True)
+        if message["type"] == "http.response.start":  # maybe of a stream, which would not end by itself
+            self.draining.cancel(streams=True)
 
     def _end_turn(self) -> None:
         """Log and count those that have ended in one turn of the event loop: one by one, it takes twice as long."""
