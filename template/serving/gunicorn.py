@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -37,7 +38,8 @@ def when_ready(server: Arbiter) -> None:
         if server.LISTENERS:
             server.signal(number, frame)
         else:  # it is stopping already, and looks at no signal until the workers have ended
-            server.kill_workers(number)
+            for pid in list(server.WORKERS):
+                Arbiter.kill_worker(server, pid, number)
 
     signal.signal(signal.SIGTERM, terminate)
     os.environ[MASTER] = str(os.getpid())
@@ -88,15 +90,20 @@ def _watch() -> None:
 
 
 def _tell_once(server: Arbiter) -> Callable[[int, int], None]:
-    """How to end a worker; while others serve it is told once: gunicorn would do so each second, and cut its requests."""
+    """How to end a worker: it is told once. gunicorn would do so each second, and cut its requests."""
     kill_worker = server.kill_worker
-    told: set[int] = set()
+    told: dict[int, float] = {}  # when
 
     def tell(pid: int, number: int) -> None:
-        told.intersection_update(server.WORKERS)
-        if number != signal.SIGTERM or pid not in told or not server.LISTENERS:
+        for gone in told.keys() - server.WORKERS.keys():
+            del told[gone]
+        if number != signal.SIGTERM:
             kill_worker(pid, number)
-            told.add(pid)
+        elif pid not in told:
+            told[pid] = time.monotonic()
+            kill_worker(pid, number)
+        elif time.monotonic() - told[pid] < server.cfg.graceful_timeout:
+            server.WORKERS[pid].tmp.notify()  # uvicorn gives no sign of life while it drains
 
     return tell
 

@@ -231,6 +231,41 @@ def test_recycling_keeps_the_number_of_workers_and_lets_long_requests_end(servic
         eventually(lambda: len(workers(service)) == 3, 20, lambda: service.log)
 
 
+def replaced_while_answering(service: Service, pool: ThreadPoolExecutor, seconds: int) -> Future[httpx2.Response]:
+    """A request to the only worker, which has been told since to stop."""
+    long = pool.submit(service.get, f"/slow?seconds={seconds}")
+    eventually(lambda: "slow began" in service.log)
+    old = workers(service)
+    for _ in range(11):
+        service.get()
+    eventually(lambda: pid_of(service) not in {None, *old}, 20, lambda: service.log)
+    return long
+
+
+def test_a_replaced_worker_may_answer_longer_than_gunicorn_waits_for_a_sign_of_life(service: Service) -> None:
+    probes.add_to(service)
+    with (
+        service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1", MAX_REQUESTS="10", WORKER_TIMEOUT="1"),
+        ThreadPoolExecutor() as pool,
+    ):
+        assert replaced_while_answering(service, pool, 9).result().json() == "done"
+
+
+@promise("Recycling")
+def test_the_end_of_the_service_does_not_cut_what_a_replaced_worker_answers(service: Service) -> None:
+    probes.add_to(service)
+    with (
+        service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1", MAX_REQUESTS="10"),
+        ThreadPoolExecutor() as pool,
+    ):
+        long = replaced_while_answering(service, pool, 6)
+        replaced = time.monotonic()
+        eventually(lambda: time.monotonic() - replaced > 2)  # what comes within a second is one signal
+        os.kill(master(service), signal.SIGTERM)
+        assert long.result().json() == "done"
+        assert service.process and service.process.wait(20) == 0
+
+
 @promise("Recycling", strict=False, granian=NOT_YET_READ)
 def test_workers_are_replaced_without_an_error_to_anyone(service: Service, record_property: Record) -> None:
     probes.add_to(service)
