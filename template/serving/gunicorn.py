@@ -42,13 +42,14 @@ def when_ready(server: Arbiter) -> None:
                 Arbiter.kill_worker(server, pid, number)
 
     signal.signal(signal.SIGTERM, terminate)
+    server.handle_hup = lambda: _replace_workers(server, server.num_workers)  # a wrong setting would end the master
     os.environ[MASTER] = str(os.getpid())
     # :: if telemetry == "full"
     exporter.start()
     # :: endif
     if not server.cfg.reload:  # an edit does not wait for streams
         server.kill_worker = _tell_once(server)
-    server.handle_usr1 = lambda: _replace_workers(server, server.num_workers if server.cfg.reload else 1)
+    server.handle_usr1 = server.handle_hup if server.cfg.reload else lambda: _replace_workers(server, 1)
     if server.cfg.reload:
         server.timeout = 0  # a breakpoint may stop a worker
         logs.hold_while_forking()
@@ -73,11 +74,15 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
-    """In development, a worker that failed to start stays until the next save replaces it."""
+    """A worker that failed to start leaves those in peace that it was to replace; in development it waits for a save."""
     error = sys.exc_info()[1]
-    if server.timeout == 0 and isinstance(error, SystemExit) and error.code:
+    if not isinstance(error, SystemExit) or not error.code:
+        return
+    if server.timeout == 0:
         logger.info("Waiting for the next save")
         signal.pause()
+    elif len(server.WORKERS) >= server.num_workers:
+        error.code = 1  # at CANNOT_START the master would give up
 
 
 def _watch() -> None:

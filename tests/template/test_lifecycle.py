@@ -266,6 +266,25 @@ def test_the_end_of_the_service_does_not_cut_what_a_replaced_worker_answers(serv
         assert service.process and service.process.wait(20) == 0
 
 
+@pytest.mark.parametrize(  # not granian, which has told an old worker to stop by then
+    "service",
+    [{"server": name} for name in ("gunicorn", "uvicorn", "hypercorn")],
+    ids=lambda given: given["server"],
+    indirect=True,
+)
+def test_workers_stay_when_those_that_should_replace_them_cannot_start(service: Service) -> None:
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        old = set(workers(service))
+        (service.folder / ".env").write_text("DRAIN_SECONDS=long\n")
+        os.kill(master(service), signal.SIGHUP)
+        eventually(lambda: "DRAIN_SECONDS: " in service.log and set(workers(service)) == old, 20, lambda: service.log)
+        assert service.get().status_code == 200
+        (service.folder / ".env").write_text("DRAIN_SECONDS=2\n")
+        os.kill(master(service), signal.SIGHUP)
+        eventually(lambda: not old & set(workers(service)), 20, lambda: service.log)
+        assert service.get().status_code == 200
+
+
 @promise("Recycling", strict=False, granian=NOT_YET_READ)
 def test_workers_are_replaced_without_an_error_to_anyone(service: Service, record_property: Record) -> None:
     probes.add_to(service)
