@@ -49,7 +49,7 @@ def when_ready(server: Arbiter) -> None:
     # :: endif
     if not server.cfg.reload:  # an edit does not wait for streams
         server.kill_worker = _tell_once(server)
-    server.handle_usr1 = server.handle_hup if server.cfg.reload else lambda: _replace_workers(server, 1)
+    server.handle_usr1 = server.handle_hup if server.cfg.reload else lambda: _recycle(server)
     if server.cfg.reload:
         server.timeout = 0  # a breakpoint may stop a worker
         logs.hold_while_forking()
@@ -95,7 +95,7 @@ def _watch() -> None:
 
 
 def _tell_once(server: Arbiter) -> Callable[[int, int], None]:
-    """How to end a worker: it is told once. gunicorn would do so each second, and cut its requests."""
+    """How to end a worker: once, when those that stay are ready. gunicorn asks each second, and would cut its requests."""
     kill_worker = server.kill_worker
     told: dict[int, float] = {}  # when
 
@@ -105,12 +105,26 @@ def _tell_once(server: Arbiter) -> Callable[[int, int], None]:
         if number != signal.SIGTERM:
             kill_worker(pid, number)
         elif pid not in told:
-            told[pid] = time.monotonic()
-            kill_worker(pid, number)
+            if not server.LISTENERS or not _starting(server):
+                told[pid] = time.monotonic()
+                kill_worker(pid, number)
         elif time.monotonic() - told[pid] < server.cfg.graceful_timeout:
             server.WORKERS[pid].tmp.notify()  # uvicorn gives no sign of life while it drains
 
     return tell
+
+
+def _starting(server: Arbiter) -> bool:
+    """Whether one of the workers that stay is not ready: its file still has the time of the clock, not of `notify`."""
+    staying = sorted(server.WORKERS.values(), key=lambda worker: worker.age)[-server.num_workers :]
+    return any(worker.tmp.last_update() > time.monotonic() for worker in staying)
+
+
+def _recycle(server: Arbiter) -> None:
+    """Replace the oldest worker, unless a new one is not ready yet: who asks for it will ask again."""
+    if not _starting(server):
+        server.manage_workers()  # end the one before: while many ask, there is always a new one that is not ready
+        _replace_workers(server, 1)
 
 
 def _replace_workers(server: Arbiter, number: int) -> None:

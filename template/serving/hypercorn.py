@@ -87,7 +87,8 @@ class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
             beat.cancel()
 
     async def _beat(self) -> None:
-        """Tell gunicorn that the worker is alive."""
+        """Tell gunicorn that the worker is alive, from when it serves."""
         while True:
-            self.notify()
+            if cast(Loop, asyncio.get_running_loop()).servers:
+                self.notify()
             await asyncio.sleep(1)

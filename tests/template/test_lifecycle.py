@@ -285,6 +285,25 @@ def test_workers_stay_when_those_that_should_replace_them_cannot_start(service: 
         assert service.get().status_code == 200
 
 
+@promise("Recycling")
+@pytest.mark.alone
+def test_the_new_worker_is_ready_before_the_old_one_is_told_to_stop(service: Service) -> None:
+    service.edit(
+        "main.py", "    with draining,", "    import asyncio\n\n    await asyncio.sleep(2)\n    with draining,"
+    )
+    probes.add_to(service)
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1", MAX_REQUESTS="20"):
+        old, longest = workers(service), 0.0
+        deadline = time.monotonic() + 20
+        pid: int | None = old[0]
+        while pid in {None, *old}:
+            started = time.monotonic()
+            assert started < deadline, service.log
+            pid = pid_of(service)
+            longest = max(longest, time.monotonic() - started)
+    assert longest < slowness()
+
+
 @promise("Recycling", strict=False, granian=NOT_YET_READ)
 def test_workers_are_replaced_without_an_error_to_anyone(service: Service, record_property: Record) -> None:
     probes.add_to(service)
