@@ -42,6 +42,7 @@ def when_ready(server: Arbiter) -> None:
                 Arbiter.kill_worker(server, pid, number)
 
     signal.signal(signal.SIGTERM, terminate)
+    server.handle_int = server.handle_quit = server.handle_term  # they would not drain
     server.handle_hup = lambda: _replace_workers(server, server.num_workers)  # a wrong setting would end the master
     os.environ[MASTER] = str(os.getpid())
     # :: if telemetry == "full"

@@ -147,6 +147,17 @@ def test_a_poll_that_is_over_and_cleans_up_keeps_no_stream_open(service: Service
 
 
 @promise("Drain")
+def test_sigint_to_the_master_alone_drains_too(service: Service) -> None:
+    probes.add_to(service)
+    with service.started("run", **ONE_WORKER), ThreadPoolExecutor() as pool:
+        asking = pool.submit(service.get, "/slow?seconds=2")
+        eventually(lambda: "slow began" in service.log)
+        os.kill(master(service), signal.SIGINT)
+        assert asking.result().json() == "done"
+        assert ended(service) == 0
+
+
+@promise("Drain")
 def test_the_lifespan_shuts_down(service: Service) -> None:
     service.edit(
         "main.py",
