@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -136,6 +137,8 @@ if __name__ == "__main__":
         interface=Interfaces.ASGI,
         workers=settings.web_concurrency,
         loop=Loops.uvloop,
+        # Connections of a worker, idle ones too. Not all that it can open: it would try for more without a pause.
+        backpressure=min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16) * 3 // 4,
         http=HTTPModes.http1,  # else a connection without a byte stays for ever
         # For headers, and for idle connections too, which must outlive a load balancer's.
         http1_settings=HTTP1Settings(header_read_timeout=75_000),  # milliseconds

@@ -2,7 +2,9 @@
 
 import os
 import re
+import resource
 import signal
+import socket
 import statistics
 import subprocess
 import time
@@ -302,6 +304,16 @@ def test_the_new_worker_is_ready_before_the_old_one_is_told_to_stop(service: Ser
             pid = pid_of(service)
             longest = max(longest, time.monotonic() - started)
     assert longest < slowness()
+
+
+@pytest.mark.parametrize("service", [{"server": "granian"}], ids=["granian"], indirect=True)
+def test_idle_connections_keep_nobody_from_being_answered(service: Service) -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"), ExitStack() as idle:
+        for _ in range(1100):
+            idle.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=10))
+        assert service.get("/health/live").status_code == 200
 
 
 @promise("Recycling", strict=False, granian=NOT_YET_READ)
