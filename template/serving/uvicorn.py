@@ -30,6 +30,7 @@ class Master(Multiprocess):
         """Start the workers, and wait until each is ready or has failed to start."""
         super().init_processes()
         signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGHUP, self._restart)
         for process in self.processes:
             process.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit)
 
@@ -46,6 +47,10 @@ class Master(Multiprocess):
         for process in self.processes:  # it waits for them already: end them
             if process.exitcode is None and process.pid:
                 os.kill(process.pid, number)
+
+    def _restart(self, number: int, frame: FrameType | None) -> None:
+        if number not in self.signal_queue:  # once for all the workers that are due
+            self.signal_queue.append(number)
 
 
 def listening(config: Config) -> list[socket]:

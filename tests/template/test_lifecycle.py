@@ -316,6 +316,17 @@ def test_idle_connections_keep_nobody_from_being_answered(service: Service) -> N
         assert service.get("/health/live").status_code == 200
 
 
+@pytest.mark.parametrize("service", [{"server": "uvicorn"}], ids=["uvicorn"], indirect=True)
+def test_workers_that_are_due_at_the_same_time_are_restarted_together(service: Service) -> None:
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        for _ in range(20):
+            os.kill(master(service), signal.SIGHUP)
+            service.get()
+        eventually(lambda: "Received SIGHUP" in service.log)
+        os.kill(master(service), signal.SIGTERM)
+    assert service.log.count("Received SIGHUP") < 5
+
+
 @promise("Recycling", strict=False, granian=NOT_YET_READ)
 def test_workers_are_replaced_without_an_error_to_anyone(service: Service, record_property: Record) -> None:
     probes.add_to(service)
