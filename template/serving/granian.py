@@ -74,7 +74,9 @@ class Server(MPServer):
             self.interrupt_children.extend(workers)  # granian's status is then not 0
             self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
         else:
-            super()._respawn_workers(workers, *arguments, **options)
+            for number in workers:
+                if not self.interrupt_signal:
+                    super()._respawn_workers([number], *arguments, **options)
             self.respawned_wrks.clear()  # else it would end the service when a worker dies twice in 5 seconds
 
     def _init_shared_socket(self) -> None:

@@ -327,6 +327,16 @@ def test_workers_that_are_due_at_the_same_time_are_restarted_together(service: S
     assert service.log.count("Received SIGHUP") < 5
 
 
+@pytest.mark.parametrize("service", [{"server": "granian"}], ids=["granian"], indirect=True)
+def test_a_service_that_replaces_its_workers_can_be_stopped(service: Service) -> None:
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="4"):
+        os.kill(master(service), signal.SIGHUP)
+        eventually(lambda: "Respawning worker-1" in service.log)
+        os.kill(master(service), signal.SIGTERM)
+        assert service.process and service.process.wait(20) == 0
+    assert "Respawning worker-3" not in service.log
+
+
 @promise("Recycling", strict=False, granian=NOT_YET_READ)
 def test_workers_are_replaced_without_an_error_to_anyone(service: Service, record_property: Record) -> None:
     probes.add_to(service)
