@@ -1,6 +1,7 @@
 """`asgi-quickstart new`, as it is typed: what it writes, what it prints, how it refuses."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asgi_quickstart.managers import environment
-from asgi_quickstart.options import options
+from asgi_quickstart.managers import FOREIGN, environment
+from asgi_quickstart.options import TEMPLATE, options
 
 from .conftest import Quickstart
 from .service import BIN, clean_environment, eventually, free_port
@@ -252,9 +253,22 @@ def test_a_manager_that_is_not_installed_leaves_the_files_and_names_the_command(
 
 
 def test_a_manager_hears_of_no_other_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"):
+    makefile = (TEMPLATE / "template/Makefile").read_text().replace("\\\n", "")
+    (unexported,) = re.findall(r"^unexport (.*)", makefile, re.M)
+    assert FOREIGN == {"MAKEFLAGS", "MAKELEVEL", *unexported.split()}
+    for name in FOREIGN:
         monkeypatch.setenv(name, "/elsewhere")
     assert "/elsewhere" not in environment().values()
+
+
+@pytest.mark.parametrize(("makes", "missing"), [(":", "pdm.lock"), ("echo > pdm.lock", ".venv")])
+def test_a_manager_that_was_at_work_elsewhere_is_no_success(quickstart: Quickstart, makes: str, missing: str) -> None:
+    program = quickstart.folder / "bin/pdm"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{makes}\n")
+    program.chmod(0o755)
+    result = quickstart("new", "orders", "--manager=pdm", PATH=f"{program.parent}:/usr/bin:/bin")
+    refused(result, 1, f"pdm has made no {missing} in orders", "`make lock setup`")
 
 
 def test_a_manager_that_fails_leaves_the_files_and_shows_its_output(quickstart: Quickstart) -> None:

@@ -180,8 +180,10 @@ def choose(path: Path, flags: dict[str, Value], *, yes: bool) -> Answers:
 
 def install(manager: Manager, path: Path) -> None:
     """Lock and install with the manager, showing that it is at work."""
-    for verb, words in (("Locking", manager.lock), ("Installing", manager.install)):
+    work = (("Locking", manager.lock, manager.writes[0]), ("Installing", manager.install, ".venv"))
+    for verb, words, made in work:
         shown(f"{verb} with {manager.name}", partial(manager.run, words, path))
+        manager.check_made(made, path)
 
 
 def shown(title: str, work: Callable[[Callable[[str], None]], T]) -> T:

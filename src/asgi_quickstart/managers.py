@@ -81,10 +81,26 @@ class Manager:
                 f"{self.name} failed with status {process.returncode}; the files stay in {folder}\n{''.join(last)}"
             )
 
+    def check_made(self, name: str, folder: Path) -> None:
+        """Raise Error when it has left the folder without a file that it should have made: it was at work elsewhere."""
+        if not (folder / name).exists():
+            raise Error(
+                f"{self.name} has made no {name} in {folder}: its configuration or a project around it leads it "
+                "elsewhere (uv: add it to that project's `exclude` in [tool.uv.workspace]); then `make lock setup`"
+            )
 
-# What of the environment belongs to somebody else: the virtual environment that this runs in, the make that calls it,
-# and uv's name for the environment of another project, where this one's is .venv.
-FOREIGN = {"VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "UV_PROJECT_ENVIRONMENT"}
+
+# What of the environment belongs to somebody else: the make that calls this; and what the service's Makefile does not pass
+# on either, another environment that is active, another project, and another place for an environment than .venv.
+FOREIGN = {
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    *("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"),
+    *("UV_PROJECT", "UV_WORKING_DIR", "UV_PROJECT_ENVIRONMENT", "UV_SYSTEM_PYTHON"),
+    *("PIPENV_PIPFILE", "PIPENV_VENV_IN_PROJECT"),
+    *("POETRY_VIRTUALENVS_CREATE", "POETRY_VIRTUALENVS_IN_PROJECT"),
+    *("PDM_PROJECT", "PDM_USE_VENV", "PDM_VENV_IN_PROJECT"),
+}
 
 
 def environment() -> dict[str, str]:

@@ -114,7 +114,9 @@ def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) 
     manager = update.managers[1]
     with environment_of(update.path) if update.switched else nullcontext():
         locking.lock(manager, update.path, kept, say)
+        manager.check_made(manager.writes[0], update.path)
         manager.run(manager.install, update.path, say)
+        manager.check_made(".venv", update.path)
     written = [name for name in manager.writes if (update.path / name).exists()]
     ignored = (
         git.run("check-ignore", "--", *written, folder=update.path, neutral=False, fine=(0, 1, 128)).decode().split()
