@@ -71,7 +71,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_dry_run_prints_what_would_be_written_and_writes_nothing(quickstart: Quickstart) -> None:
-    printed = quickstart("new", "orders", "--dry-run").stdout.split()
+    assert "orders/uv.lock" in quickstart("new", "orders", "--dry-run").stdout.split()
+    printed = quickstart("new", "orders", "--dry-run", "--no-install").stdout.split()
     assert [] == list(quickstart.folder.iterdir())
     quickstart("new", "orders", "--no-install")
     assert sorted(printed) == sorted(f"orders/{name}" for name in contents(quickstart.folder / "orders"))
@@ -160,6 +161,18 @@ def test_touches_nothing_in_a_folder_that_is_not_empty(quickstart: Quickstart) -
     assert quickstart("new", "orders", "--force", "--no-install").returncode == 0
     assert b"mine" == contents(folder)["notes.txt"]
     assert b"FastAPI" in contents(folder)["main.py"]
+
+
+@pytest.mark.parametrize("mine", ["requirements.txt", ".venv"])
+def test_force_installs_over_no_lock_and_no_environment_of_the_owners(quickstart: Quickstart, mine: str) -> None:
+    place = quickstart.folder / "orders" / mine
+    place.parent.mkdir()
+    place.write_text("mine")
+    words = ("new", "orders", "--force", "--manager=pip")
+    refused(quickstart(*words), 2, f"orders/{mine} is there", "--no-install")
+    assert [mine] == os.listdir(place.parent)
+    assert quickstart(*words, "--no-install").returncode == 0
+    assert "mine" == place.read_text()
 
 
 @pytest.mark.parametrize("in_the_way", ["main.py", "app"])

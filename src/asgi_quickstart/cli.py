@@ -151,15 +151,19 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
         raise UsageError("--run needs what --no-install leaves out: give one of them")
     rendering.check_target(path, force=force)
     answers = choose(path, {name: value for name, value in flags.items() if value is not None}, yes=yes)
+    manager = Manager.named(answers["manager"])
+    locks = () if no_install else manager.writes
+    if not no_install:
+        rendering.check_absent(path, (*locks, ".venv"))
     with rendering.rendered(answers) as folder:
         files = rendering.names(folder)
         if dry_run:
-            click.echo("\n".join(str(path / file) for file in files))
+            click.echo("\n".join(str(path / file) for file in [*files, *map(Path, locks)]))
             return
         rendering.write(folder, path)
     click.echo(f"{len(files)} files written to {path}")
     if not no_install:
-        install(Manager.named(answers["manager"]), path)
+        install(manager, path)
     steps = [f"cd {shlex.quote(str(path))}", "make lock setup" if no_install else "make test", "make dev"]
     again = shlex.join(["asgi-quickstart", "new", str(path), *answers.flags()])
     click.echo("\nNext:\n" + "".join(f"  {step}\n" for step in steps) + f"\nThe same again:\n  {again}")

@@ -1,8 +1,9 @@
 """The one call into copier: answers in, files out."""
 
+import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,6 +62,13 @@ def check_target(path: Path, *, force: bool) -> None:
             raise Error(f"{path} cannot be read: {error.strerror}") from error
         if filled:
             raise UsageError(f"{path} is not empty: name another folder, or let --force overwrite the template's files")
+
+
+def check_absent(path: Path, names: Iterable[str]) -> None:
+    """Refuse a folder with files that are not the template's, and would be lost all the same."""
+    for name in names:
+        if os.path.lexists(path / name):
+            raise UsageError(f"{path / name} is there and would be made anew: move it, or give --no-install")
 
 
 def write(source: Path, path: Path) -> None:
