@@ -38,7 +38,7 @@ def refused(release: Release, folder: Path, *words: str, flags: tuple[str, ...] 
 
 def go_back(printed: str, folder: Path) -> None:
     """Do what was printed."""
-    command = printed.partition("To go back:\n")[2].splitlines()[0].strip()
+    command = printed.partition("go back:\n")[2].splitlines()[0].strip()
     subprocess.run(command, shell=True, cwd=folder, check=True, env=clean_environment())
 
 

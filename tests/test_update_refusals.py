@@ -184,16 +184,19 @@ def test_a_manager_that_fails_leaves_the_environment_as_it_was(
     history: History, written: Write, tmp_path: Path
 ) -> None:
     folder = written()
+    before = contents(folder)
     (folder / ".venv").mkdir()
     (folder / ".venv/pyvenv.cfg").write_text("mine")
     program = tmp_path / "bin/pdm"
     program.parent.mkdir()
-    program.write_text("#!/bin/sh\nmkdir -p .venv\necho no luck\nexit 1\n")
+    program.write_text('#!/bin/sh\n[ "$1" = lock ] && echo > pdm.lock && exit\nmkdir .venv\necho no luck\nexit 1\n')
     program.chmod(0o755)
     result = history["1.0.0"]("update", "--manager=pdm", cwd=folder, PATH=f"{program.parent}:/usr/bin:/bin")
     assert result.returncode == 1 and "pdm failed" in result.stderr and "no luck" in result.stderr
-    assert "To go back:" in result.stdout
-    assert ["pyvenv.cfg"] == os.listdir(folder / ".venv") and not (folder / ".venv.before").exists()
+    assert "To go back:\n  git -C . restore --staged --worktree . && rm -rf ./.venv && make -C . setup" in result.stdout
+    go_back(result.stderr, folder)
+    assert before | {".venv/pyvenv.cfg": b"mine"} == contents(folder)
+    assert "" == git(folder, "status", "--porcelain", ".")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -112,34 +112,41 @@ def write(update: Update) -> None:
 def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) -> dict[str, tuple[str, str]]:
     """Lock with the versions to be kept, and install; returns the versions that moved."""
     manager = update.managers[1]
-    with environment_of(update.path) if update.switched else nullcontext():
-        locking.lock(manager, update.path, kept, say)
-        manager.check_made(manager.writes[0], update.path)
-        manager.run(manager.install, update.path, say)
-        manager.check_made(".venv", update.path)
-    written = [name for name in manager.writes if (update.path / name).exists()]
-    ignored = (
-        git.run("check-ignore", "--", *written, folder=update.path, neutral=False, fine=(0, 1, 128)).decode().split()
-    )
-    writing.stage(update.path, [name for name in written if name not in ignored])
+    try:
+        with environment_of(update) if update.switched else nullcontext():
+            locking.lock(manager, update.path, kept, say)
+            manager.check_made(manager.writes[0], update.path)
+            manager.run(manager.install, update.path, say)
+            manager.check_made(".venv", update.path)
+    finally:  # what git does not know does not go on the way back
+        stage_locks(manager, update.path)
     now = locking.versions(manager, update.path)
     return {name: (kept[name], now[name]) for name in now if kept.get(name, now[name]) != now[name]}
 
 
+def stage_locks(manager: Manager, path: Path) -> None:
+    """Tell git of the lock files, unless the owner has it ignore them."""
+    written = [name for name in manager.writes if (path / name).exists()]
+    ignored = git.run("check-ignore", "--", *written, folder=path, neutral=False, fine=(0, 1, 128)).decode().split()
+    writing.stage(path, [name for name in written if name not in ignored])
+
+
 @contextmanager
-def environment_of(path: Path) -> Iterator[None]:
+def environment_of(update: Update) -> Iterator[None]:
     """Have `.venv` made anew by another manager; the old one goes when that has worked, and comes back when it has not."""
-    place, aside = path / ".venv", path / ".venv.before"
+    place, aside = update.path / ".venv", update.path / ".venv.before"
     if place.is_symlink() or not (place / "pyvenv.cfg").is_file():
         yield
         return
     place.rename(aside)
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         with interrupt.held():
             shutil.rmtree(place, ignore_errors=True)
             aside.rename(place)
+        if isinstance(error, Error):
+            raise Error(f"{error}\n.venv is as it was; to go back:\n  {way_back(update, installed=False)}") from error
         raise
     with interrupt.held():
         shutil.rmtree(aside)
@@ -150,7 +157,7 @@ def way_back(update: Update, *, installed: bool) -> str:
     path = shlex.quote(str(update.path))
     steps = [f"git -C {path} restore --staged --worktree ."]
     if installed and update.switched:
-        steps.append(f"rm -r {path}/.venv")
+        steps.append(f"rm -rf {path}/.venv")
     return " && ".join([*steps, f"make -C {path} setup"] if installed else steps)
 
 
