@@ -92,6 +92,15 @@ def test_writes_into_paths_with_spaces_and_other_letters(quickstart: Quickstart,
     assert (quickstart.folder / folder / "orders/main.py").exists()
 
 
+def test_writes_into_a_path_that_is_not_utf_8(tmp_path: Path) -> None:
+    environment = clean_environment() | {"PYTHONIOENCODING": "utf-8:strict"}  # as most locales have it
+    command = [os.fsencode(BIN / "asgi-quickstart"), b"new", b"gr\xf6sse", b"--no-install"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert b"  cd 'gr\xf6sse'\n" in result.stdout
+    assert [b"gr\xf6sse"] == os.listdir(os.fsencode(tmp_path))
+
+
 def test_makes_the_project_name_from_the_folder(quickstart: Quickstart) -> None:
     quickstart("new", "Mein größter Dienst", "--no-install")
     text = (quickstart.folder / "Mein größter Dienst/pyproject.toml").read_text()

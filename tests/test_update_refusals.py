@@ -168,7 +168,20 @@ def test_a_file_in_another_encoding_is_named_with_its_line(history: History, wri
         file.write("# größer\n".encode("latin-1"))
     commit(folder)
     refused(history["2.0.0"], folder, "pyproject.toml: line", "is not UTF-8")
-    refused(history["1.0.0"], folder, "pyproject.toml: line", "is not UTF-8", flags=("--manager=pipenv",))
+    for manager in ("pipenv", "poetry"):
+        refused(history["1.0.0"], folder, "pyproject.toml: line", "is not UTF-8", flags=(f"--manager={manager}",))
+    git(folder, "reset", "--quiet", "--hard", "HEAD~")
+    with (folder / "pyproject.toml").open("a") as file:
+        file.write("[")
+    commit(folder)
+    refused(history["1.0.0"], folder, "pyproject.toml cannot be read", flags=("--manager=poetry",))
+
+
+def test_a_path_that_is_not_utf_8_is_a_path(history: History, written: Write, tmp_path: Path) -> None:
+    folder = written().rename(os.fsdecode(bytes(tmp_path) + b"/gr\xf6sse"))
+    commit(folder)
+    result = history["1.0.0"]("update", "--server=uvicorn", "--dry-run", cwd=folder)
+    assert (0, "") == (result.returncode, result.stderr)
 
 
 def test_refuses_a_wrong_choice_and_a_manager_that_is_not_there(history: History, written: Write) -> None:

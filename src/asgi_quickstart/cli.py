@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 def main() -> NoReturn:
     """Run the command; what a user can cause ends in one line and status 2 (usage), 1 (failure), 128 + a signal's."""
+    if isinstance(sys.stdout, TextIOWrapper):  # it may be closed
+        sys.stdout.reconfigure(errors="surrogateescape")  # a path is any bytes
     try:
         command(standalone_mode=False)
         if sys.stdout:

@@ -1,5 +1,6 @@
 """`asgi-quickstart update`: one merge, from what a service records to what is wanted of it."""
 
+import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
@@ -45,7 +46,7 @@ class Update:
 
     def diff(self) -> bytes:
         """What it changes, as git prints it in the repository that the service is in."""
-        prefix = git.run("rev-parse", "--show-prefix", folder=self.path, neutral=False).decode().rstrip("\n")
+        prefix = os.fsdecode(git.run("rev-parse", "--show-prefix", folder=self.path, neutral=False)).rstrip("\n")
         return self.merge.diff("--binary", f"--src-prefix=a/{prefix}", f"--dst-prefix=b/{prefix}")
 
     @cached_property
@@ -76,6 +77,7 @@ def planned(path: Path, flags: Mapping[str, Value]) -> Iterator[Update]:
         merge = stack.enter_context(merged(base, path, theirs, leaving.writes if leaving else ()))
         update = Update(path, recorded, before, after, merge)
         if leaving and update.lockable:
+            locking.inputs(merge.after("pyproject.toml"), leaving)  # before anything is written
             try:
                 move_pipfile(update)
             except ValueError as error:

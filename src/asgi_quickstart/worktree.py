@@ -1,5 +1,6 @@
 """The git work tree that a service is in, and what an update needs of it: that git can bring everything back."""
 
+import os
 from pathlib import Path
 
 from . import git
@@ -15,7 +16,7 @@ def check(path: Path) -> None:
     if (path / ".venv.before").exists():
         undo = "`rm -rf .venv && mv .venv.before .venv`, or remove it"
         raise Error(f"{path / '.venv.before'} is left from an update that was cut short: {undo}")
-    lock = path / git.run("rev-parse", "--git-path", "index.lock", folder=path, neutral=False).decode().rstrip("\n")
+    lock = path / os.fsdecode(git.run("rev-parse", "--git-path", "index.lock", folder=path, neutral=False)).rstrip("\n")
     if lock.exists():
         raise Error(f"{lock} is there: wait for the git that is at work, or remove it if there is none")
     for line in git.names(git.run("ls-files", "-v", "-z", folder=path, neutral=False)):
