@@ -156,6 +156,21 @@ def test_a_file_that_was_deleted_does_not_come_back(history: History, written: W
     assert not set(gone) & set(contents(folder))
 
 
+def test_a_link_in_the_place_of_a_file_stays(history: History, written: Write) -> None:
+    folder = written()
+    (folder / "docs").mkdir()
+    moved = (folder / "README.md").rename(folder / "docs/README.md")
+    before = moved.read_bytes()
+    (folder / "README.md").symlink_to("docs/README.md")
+    (folder / "serving/added.py").symlink_to("../main.py")  # where 2.0.0 has a new file
+    commit(folder)
+    printed = updated(history["2.0.0"], folder)
+    assert "left out  README.md: you have a link there" in printed and "left out  serving/added.py" in printed
+    assert (folder / "README.md").is_symlink() and before == moved.read_bytes()
+    assert (folder / "serving/added.py").is_symlink()
+    assert "~" not in git(folder, "diff", "--cached", "--name-only")
+
+
 def test_a_file_of_the_owner_where_a_new_one_comes_is_a_conflict(history: History, written: Write) -> None:
     folder = written()
     edit(folder / "serving/added.py", "", '"""Mine."""\n')

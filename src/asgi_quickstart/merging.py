@@ -28,7 +28,7 @@ class Merge:
     folder: Path
     conflicts: frozenset[str]  # markers are in the file
     kept: frozenset[str]  # the owner has edited it, and the template no longer has it
-    left_out: frozenset[str]  # new under this name, and the owner had deleted it under its old one
+    left_out: Mapping[str, str]  # why the owner has no file of this name
     stages: bytes  # git's index of the conflicts
 
     def diff(self, *words: str) -> bytes:
@@ -65,16 +65,19 @@ def text(name: str, content: bytes) -> str:
 def merged(base: Path, ours: Path, theirs: Path, unwanted: Iterable[str]) -> Iterator[Merge]:
     """What comes of the service `ours`, without the files `unwanted`; the service itself is only read."""
     index = git.tracked(ours, neutral=False)
-    owned = set(index)
     was, comes = (set(map(str, names(folder))) for folder in (base, theirs))
-    check(ours, was | comes, owned)
+    check(ours, was | comes, set(index))
+    links = {name for name in index.keys() & (was | comes) if not index[name].startswith(b"100")}  # or repositories
+    owned = set(index) - links
     with tempfile.TemporaryDirectory(prefix="asgi-quickstart-") as work:
         folder = Path(work)
         share_objects(folder, ours)
         deleted = was - owned
-        left_out = renamed(folder, base, theirs, deleted) - owned
+        unnamed = renamed(folder, base, theirs, deleted) - owned - links
+        left_out = dict.fromkeys(links & comes, "you have a link there")
+        left_out |= dict.fromkeys(unnamed, "you deleted it under its former name")
         commit(folder, "base", base, was - deleted)
-        commit(folder, "template", theirs, comes - deleted - left_out, after="base")
+        commit(folder, "template", theirs, comes - deleted - left_out.keys(), after="base")
         commit_index(
             folder, "yours", {name: index[name] for name in owned & (was | comes | set(unwanted))}, after="base"
         )
@@ -86,7 +89,7 @@ def merged(base: Path, ours: Path, theirs: Path, unwanted: Iterable[str]) -> Ite
         stages = git.run("ls-files", "--unmerged", "-z", "--", *conflicts, folder=folder) if conflicts else b""
         for name in unwanted:
             (folder / name).unlink(missing_ok=True)
-        yield Merge(folder, frozenset(conflicts), frozenset(kept), frozenset(left_out), stages)
+        yield Merge(folder, frozenset(conflicts), frozenset(kept), left_out, stages)
 
 
 def check(ours: Path, template: set[str], owned: set[str]) -> None:

@@ -189,8 +189,8 @@ def report(update: Update) -> Iterator[str]:
     for name in sorted(update.merge.kept):
         if (update.merge.folder / name).exists():
             yield f"  kept      {name}: you have edited it, and the template no longer has it"
-    for name in sorted(update.merge.left_out):
-        yield f"  left out  {name}: you deleted it under its former name"
+    for name, why in sorted(update.merge.left_out.items()):
+        yield f"  left out  {name}: {why}"
     for name in sorted(update.merge.conflicts):
         yield f"  conflict  {name}"
 
