@@ -20,6 +20,8 @@ def test_refuses_what_is_not_committed(history: History, written: Write) -> None
     folder = written()
     (folder / "notes.txt").write_text("mine")
     refused(history["3.0.0"], folder, "not committed", "commit or stash")
+    git(folder, "config", "status.showUntrackedFiles", "no")
+    refused(history["3.0.0"], folder, "not committed", flags=(OFF,))
     (folder / "notes.txt").unlink()
     (folder / "main.py").write_text("mine")
     refused(history["3.0.0"], folder, "not committed", flags=("--dry-run",))
@@ -34,6 +36,9 @@ def test_refuses_a_folder_without_git_or_without_a_service(history: History, tmp
     commit(folder)
     refused(history["3.0.0"], folder, f"no {ANSWERS}")
     refused(history["3.0.0"], folder, "no folder", flags=("nowhere",), status=2)
+    shutil.rmtree(folder / ".git")
+    (folder / ".git").write_text("gitdir: /nowhere/.git/worktrees/orders\n")
+    refused(history["3.0.0"], folder, "not a git repository: /nowhere/.git/worktrees/orders")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

@@ -27,7 +27,7 @@ def check(path: Path) -> None:
         if mark.islower():
             undo = f"`git update-index --no-assume-unchanged {name}`"
             raise Error(f"{name} is marked assume-unchanged, so git would not see your changes of it: {undo}")
-    if git.run("status", "--porcelain", "--", ".", folder=path, neutral=False):
+    if git.run("status", "--porcelain", "--untracked-files=normal", "--", ".", folder=path, neutral=False):
         raise Error(
             f"{path} has changes that are not committed, so an update could not be undone: commit or stash them"
         )
@@ -38,6 +38,6 @@ def inside(path: Path) -> bool:
     try:
         return git.run("rev-parse", "--is-inside-work-tree", folder=path, neutral=False).strip() == b"true"
     except Error as error:
-        if "not a git repository" in str(error):
+        if "not a git repository (or any" in str(error):  # else it names the repository that is gone
             return False
         raise
