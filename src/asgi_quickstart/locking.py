@@ -105,11 +105,16 @@ def _by_group(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
     """Lock with a group that asks for the versions, then without it: the manager keeps what is locked."""
     group = f"kept-versions = {json.dumps([f'{name}=={version}' for name, version in kept.items()])}\n"
     with edited(folder / "pyproject.toml") as text:
-        head = "[dependency-groups]\n"
-        changed = text.replace(head, head + group, 1) if head in text else f"{text}\n{head}{group}"
-        (folder / "pyproject.toml").write_text(changed, "utf-8")
+        changed = below("dependency-groups", group, text)
+        (folder / "pyproject.toml").write_text(changed or f"{text}\n[dependency-groups]\n{group}", "utf-8")
         manager.run(manager.lock, folder, say)
     manager.run(manager.lock, folder, say)
+
+
+def below(head: str, lines: str, text: str) -> str:
+    """TOML with more lines below a table's head, whatever ends its own lines; empty if it has no such head."""
+    found = re.search(rf"(?m)^\[{head}\].*\n", text)
+    return text[: found.end()] + lines + text[found.end() :] if found else ""
 
 
 def _by_output(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
@@ -144,12 +149,12 @@ def _by_pipfile(manager: Manager, folder: Path, kept: Versions, say: Say) -> Non
             for name in known:
                 if version := kept.get(canonicalize_name(name)):
                     text = re.sub(
-                        rf'(?m)^("?{re.escape(name)}"? = .*?)"(?:\\*|[<>=~!][^"]*)"', rf'\g<1>"=={version}"', text
+                        rf'(?m)^("?{re.escape(name)}"? = .*?)"(?:\*|[<>=~!][^"]*)"', rf'\g<1>"=={version}"', text
                     )
             more = [
                 f'{name} = "=={kept[name]}"\n' for name in today[section] if name in kept and name not in asked[section]
             ]
-            text = text.replace(f"[{head}]\n", f"[{head}]\n{''.join(more)}", 1)
+            text = below(head, "".join(more), text) or text
         (folder / "Pipfile").write_text(text, "utf-8")
         try:
             manager.run(manager.lock, folder, say)
