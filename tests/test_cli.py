@@ -1,5 +1,6 @@
 """`asgi-quickstart new`, as it is typed: what it writes, what it prints, how it refuses."""
 
+import errno
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from asgi_quickstart import cli
 from asgi_quickstart.managers import FOREIGN, environment
 from asgi_quickstart.options import TEMPLATE, options
 
@@ -243,6 +245,11 @@ def test_says_in_one_line_what_the_shell_has_brought_about(tmp_path: Path, befor
         text=True,
     )
     refused(result, 1, words)
+
+
+def test_a_full_disk_is_not_standard_output() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert cli.cause(full) == "a file cannot be written: No space left on device"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])

@@ -49,9 +49,14 @@ def main() -> NoReturn:
 
 def cause(error: OSError) -> str:
     """What the operating system has refused; it does not always say where."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()  # what could not be written there is still left to be written
+    except OSError as refused:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python tries once more when it exits
+        return f"standard output cannot be written: {refused.strerror}"
     if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes what is left once more when it exits
-        return f"standard output cannot be written: {error.strerror}"
+        return f"a file cannot be written: {error.strerror}"
     try:
         os.getcwd()
     except FileNotFoundError:
