@@ -29,7 +29,7 @@ def refused(result: subprocess.CompletedProcess[str], status: int, *words: str) 
 
 
 def test_writes_the_files_and_says_what_to_type_next(quickstart: Quickstart) -> None:
-    result = quickstart("new", "orders", "--no-install")
+    result = quickstart("new", "orders", "--no-install", PATH=f"{BIN}:/usr/bin:/bin")
     assert result.returncode == 0, result.stderr
     files = sorted(str(path.relative_to(quickstart.folder / "orders")) for path in quickstart.folder.rglob("*.*"))
     assert {"main.py", "uvicorn.conf.py", ".copier-answers.yml", "app/health.py", "serving/gunicorn.py"} <= set(files)
@@ -37,6 +37,11 @@ def test_writes_the_files_and_says_what_to_type_next(quickstart: Quickstart) -> 
     assert "cd orders\n  make lock setup\n  make dev\n" in result.stdout
     again = "asgi-quickstart new orders --name=orders --manager=uv --server=gunicorn --telemetry=none --realtime=none --image=distroless --deploy=none"
     assert result.stdout.endswith(f"  {again}\n")
+
+
+def test_next_is_first_a_manager_that_the_makefile_would_not_find(quickstart: Quickstart) -> None:
+    printed = quickstart("new", "orders", "--no-install", PATH="/usr/bin:/bin").stdout
+    assert "cd orders\n  pipx install uv\n  make lock setup\n" in printed
 
 
 def test_the_printed_command_writes_the_same_again(quickstart: Quickstart) -> None:
@@ -298,6 +303,11 @@ def test_a_manager_that_was_at_work_elsewhere_is_no_success(quickstart: Quicksta
     program.chmod(0o755)
     result = quickstart("new", "orders", "--manager=pdm", PATH=f"{program.parent}:/usr/bin:/bin")
     refused(result, 1, f"pdm has made no {missing} in orders", "`make lock setup`")
+
+
+def test_the_users_own_programs_come_before_those_beside_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/own")
+    assert f"/own:{BIN}" == environment()["PATH"]
 
 
 def test_a_manager_that_fails_leaves_the_files_and_shows_its_output(quickstart: Quickstart) -> None:

@@ -172,7 +172,8 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
     click.echo(f"{len(files)} files written to {path}")
     if not no_install:
         install(manager, path)
-    steps = [f"cd {shlex.quote(str(path))}", "make lock setup" if no_install else "make test", "make dev"]
+    first = [*manager.to_obtain(), "make lock setup"] if no_install else ["make test"]
+    steps = [f"cd {shlex.quote(str(path))}", *first, "make dev"]
     again = shlex.join(["asgi-quickstart", "new", str(path), *answers.flags()])
     click.echo("\nNext:\n" + "".join(f"  {step}\n" for step in steps) + f"\nThe same again:\n  {again}")
     if run:

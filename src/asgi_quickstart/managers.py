@@ -40,6 +40,10 @@ class Manager:
         """Whether its program is there."""
         return bool(shutil.which(self.program, path=environment()["PATH"]))
 
+    def to_obtain(self) -> list[str]:
+        """What to type before `make` finds its program; nothing if that is on the PATH."""
+        return [] if shutil.which(self.program) else [self.obtain]
+
     def run(self, command: str, folder: Path, on_line: Callable[[str], None]) -> None:
         """Run one of this manager's commands in a folder, each line of its output given to `on_line`.
 
@@ -104,7 +108,7 @@ FOREIGN = {
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, without what is foreign to a service, and with the programs beside it."""
+    """This process's environment, without what is foreign to a service, and last on PATH the programs beside it."""
     own = {key: value for key, value in os.environ.items() if key not in FOREIGN}
-    own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own.get("PATH", os.defpath)])
+    own["PATH"] = os.pathsep.join([own.get("PATH") or os.defpath, str(Path(sys.executable).parent)])
     return own

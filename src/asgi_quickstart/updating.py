@@ -169,7 +169,7 @@ def next_steps(update: Update, *, installed: bool) -> list[str]:
     steps += ["git diff --staged", *(f"git add {shlex.quote(name)}" for name in sorted(update.merge.conflicts))]
     if update.locks and not installed:
         steps += ["rm -r .venv"] if update.switched and (update.path / ".venv").exists() else []
-        steps.append("make lock setup")
+        steps += [*update.managers[1].to_obtain(), "make lock setup"]
     return [*steps, "make test"]
 
 
