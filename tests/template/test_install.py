@@ -1,6 +1,7 @@
 """Every manager, from an empty folder: lock, install from the lock alone, check, test, boot, ask, refuse drift."""
 
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -99,6 +100,32 @@ def test_from_an_empty_folder_to_the_first_answer(manager: str, tmp_path: Path) 
     )
     service.edit(manifest, *line)
     run("make", "setup", status=2)
+
+
+@pytest.mark.parametrize(
+    ("manager", "word"), [("pip", "setup"), ("pip", "lock"), ("pipenv", "setup"), ("uv", "production")]
+)
+def test_an_environment_that_python_could_not_finish_is_made_again(tmp_path: Path, manager: str, word: str) -> None:
+    service = write_service(tmp_path / "service", manager=manager)
+    (service.folder / ".venv").unlink()
+    program = (service.folder / ".venv/bin" if word == "production" else tmp_path / "bin") / "python3"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\nmkdir -p "$3/bin"\necho no ensurepip in "$3" >&2\nexit 1\n')
+    program.chmod(0o755)
+    environment = clean_environment() | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    for _ in range(2):
+        result = subprocess.run(["make", word], cwd=service.folder, env=environment, capture_output=True, text=True)
+        assert result.returncode != 0
+        assert re.search(r"^no ensurepip in \.(venv|audit_cache)$", result.stderr, re.M), result.stderr
+
+
+def test_two_words_of_make_are_done_one_after_the_other(tmp_path: Path) -> None:
+    service = write_service(tmp_path / "service")
+    begun = "timeout 1 sh -c 'until test -e ../set_up; do sleep 0.02; done'"
+    (tmp_path / "uv").write_text(f"#!/bin/sh\n[ $1 = sync ] && exec touch ../set_up\n! {begun}\n")
+    (tmp_path / "uv").chmod(0o755)
+    environment = clean_environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["make", "-j", "lock", "setup"], cwd=service.folder, env=environment, check=True)
 
 
 def test_a_first_installation_that_fails_leaves_no_half_environment(tmp_path: Path) -> None:
