@@ -106,6 +106,13 @@ def test_what_redis_holds_fits_into_the_memory_of_the_service_twice_in_each_work
     command, service = services["redis"]["command"], services["service"]
     held = 2 * size(command[command.index("--maxmemory") + 1].removesuffix("b"))
     assert held * service["cpus"] <= size(service["mem_limit"]) * 3 / 8  # beside a half for bodies
+def test_a_pod_is_killed_for_nothing_but_an_event_loop_that_does_not_answer() -> None:
+    """And not for a Redis that is away, when it starts or later."""
+    deployment = yaml.safe_load(rendered(deploy=("kubernetes",))["deploy/kubernetes/base/deployment.yaml"])
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    asked = {name: probe["httpGet"]["path"] for name, probe in container.items() if name.endswith("Probe")}
+    killing = dict.fromkeys(("startupProbe", "livenessProbe"), "/health/live")
+    assert asked == killing | {"readinessProbe": "/health/ready"}
 
 
 def test_whoever_stops_the_service_waits_longer_than_it_drains() -> None:
