@@ -165,6 +165,12 @@ def test_the_route_leads_to_the_service_and_that_to_the_pods_port(documents: lis
         assert container[probe]["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
 
 
+def test_names_may_be_asked_of_a_nodes_own_cache_and_nothing_else(documents: list[Document]) -> None:
+    names, *_ = one(documents, "NetworkPolicy")["spec"]["egress"]
+    assert [next(iter(peer)) for peer in names["to"]] == ["namespaceSelector", "ipBlock", "ipBlock"]
+    assert {port["port"] for port in names["ports"]} == {53}  # 169.254.169.254 has a cloud's tokens on port 80
+
+
 def test_the_readme_names_what_is_there(service: Service) -> None:
     documents = render(service, "staging")
     _, apply, status = commands(service, "Kubernetes")
