@@ -141,7 +141,8 @@ def test_no_change_leaves_too_few(documents: list[Document], request: pytest.Fix
     assert scaler["scaleTargetRef"]["name"] == one(documents, "Deployment")["metadata"]["name"]
     staging = "staging" in one(documents, "Namespace")["metadata"]["name"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == ((1, 2) if staging else (3, 20))
-    assert one(documents, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    budget = one(documents, "PodDisruptionBudget")["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
     spread = [rule["topologyKey"] for rule in deployment["template"]["spec"]["topologySpreadConstraints"]]
     assert spread == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
 
