@@ -61,7 +61,7 @@ middleware = [
         Serving,
         settings=settings,
         draining=draining,
-        always=["/health/live"],
+        always=["/health/live", "/health/ready"],  # who is busy stays in: without it the others would be busier
         cors={"allow_methods": ["*"], "allow_headers": ["*"]},
     ),
 ]
