@@ -79,20 +79,32 @@ def test_compose_yaml_is_what_docker_expects(tmp_path: Path) -> None:
 
 
 def size(text: str) -> int:
-    return int(text.rstrip("Mim")) * 1024 * 1024
+    return int(text.rstrip("MGim")) * 1024 ** (3 if "G" in text else 2)
+
+
+def unit(files: dict[str, str]) -> configparser.RawConfigParser:
+    unit = configparser.RawConfigParser(strict=False)
+    unit.read_string(files["deploy/systemd/app.service"])
+    return unit
+
+
+def variables(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+)=(.*)$", text, re.M))
 
 
 @pytest.mark.parametrize("realtime", ["none", "full"])
 def test_the_largest_bodies_of_all_requests_at_once_leave_half_of_the_memory(realtime: str) -> None:
-    files = rendered(deploy=("compose", "kubernetes"), realtime=realtime)
-    defaults = dict(re.findall(r"^# (\w+)=(\d+)", files[".env.example"], re.M))
+    files = rendered(deploy=tuple(OWN), realtime=realtime)
+    defaults = dict(re.findall(r"^# (\w+)=(\d+)(?: |$)", files[".env.example"], re.M))
     service = yaml.safe_load(files["compose.yaml"])["services"]["service"]
     base = "deploy/kubernetes/base"
     (container,) = yaml.safe_load(files[f"{base}/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
-    pods = dict(re.findall(r"^(\w+)=(.*)$", files[f"{base}/settings.env"], re.M))
+    pods, machine = variables(files[f"{base}/settings.env"]), files["deploy/systemd/env"]
+    (most,) = re.findall(r"in each of (\d+) workers, fit into the unit's MemoryMax", machine)
     for given, workers, memory in (
         (service["environment"], service["cpus"], service["mem_limit"]),
         (pods, int(pods["WEB_CONCURRENCY"]), container["resources"]["limits"]["memory"]),
+        (variables(machine), int(most), unit(files)["Service"]["MemoryMax"]),
     ):
         settings = {name: int({**defaults, **given}[name]) for name in defaults}
         assert settings["MAX_CONCURRENCY"] * settings["MAX_BODY_BYTES"] * workers <= size(memory) / 2
@@ -121,6 +133,8 @@ def test_whoever_stops_the_service_waits_longer_than_it_drains() -> None:
     longest = int(line.partition("=")[2].split()[0]) + 5  # after that, gunicorn and granian end what is left
     services: dict[str, Any] = yaml.safe_load(files["compose.yaml"])["services"]
     assert all(int(service["stop_grace_period"].removesuffix("s")) > longest for service in services.values())
-    unit = configparser.RawConfigParser(strict=False)
-    unit.read_string(files["deploy/systemd/app.service"])
-    assert unit.getint("Service", "TimeoutStopSec") > longest
+    assert unit(files).getint("Service", "TimeoutStopSec") > longest
+
+
+def test_a_machine_short_of_memory_loses_a_worker_and_not_the_service() -> None:
+    assert unit(rendered(deploy=("systemd",)))["Service"]["OOMPolicy"] == "continue"
