@@ -147,6 +147,13 @@ def test_systemd_waits_until_a_worker_is_ready(deployed: Deployed) -> None:
     assert said.index("started\n") < said.index("Started orders.service"), said
 
 
+@once
+def test_once_released_it_starts_at_boot(deployed: Deployed) -> None:
+    units = {f"{UNIT}.socket": "sockets.target", f"{UNIT}.service": "multi-user.target"}
+    for unit, target in units.items():
+        assert unit in deployed.machine.property(target, "Wants").split()
+
+
 @on(*SERVERS, granian=DROPS)
 def test_a_new_release_loses_no_request(deployed: Deployed, record_property: Record) -> None:
     before, process = deployed.current, deployed.process()
