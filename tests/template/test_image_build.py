@@ -118,6 +118,18 @@ def test_a_hash_that_is_another_is_not_taken_for_an_old_lock(images_of_this_run:
     assert "DO NOT MATCH THE HASHES" in said(result) and DRIFT["pip"] not in said(result)
 
 
+def test_a_file_that_does_not_compile_is_let_pass_in_a_dependency_and_not_in_the_service(
+    images_of_this_run: Images, tmp_path: Path
+) -> None:
+    shutil.copytree(images_of_this_run.service("uv", "distroless").folder, tmp_path / "service")
+    service = Service(tmp_path / "service")
+    service.edit("Dockerfile", "RUN find /opt/venv", "RUN echo '(' > /opt/venv/other.py && find /opt/venv")
+    images.build(service, "other")
+    (service.folder / "app/own.py").write_text("(")
+    result = images.try_to_build(service, "--quiet=false")
+    assert result.returncode != 0 and "Error compiling './app/own.py'" in said(result)
+
+
 def test_a_base_that_cannot_be_reached_is_named(images_of_this_run: Images) -> None:
     service = images_of_this_run.service("uv", "distroless")
     base = "127.0.0.1:1/python3:nonroot"

@@ -182,6 +182,20 @@ def test_a_release_that_does_not_start_is_left_for_the_one_before(deployed: Depl
 
 
 @once
+def test_a_file_that_does_not_compile_is_let_pass_in_a_dependency_and_not_in_the_service(deployed: Deployed) -> None:
+    compiles, own = "    python -m compileall -q -j 0 .venv", deployed.service.folder / "app/own.py"
+    deployed.edit("deploy/systemd/release", compiles, f"    echo '(' > .venv/other.py\n{compiles}")
+    deployed.release()
+    before = deployed.current
+    own.write_text("(")
+    commit(deployed.machine, deployed.service)
+    deployed.release(check=False)
+    assert deployed.current == before
+    own.unlink()
+    deployed.edit("deploy/systemd/release", f"    echo '(' > .venv/other.py\n{compiles}", compiles)
+
+
+@once
 def test_what_it_needs_may_be_away_for_a_while_when_it_starts(deployed: Deployed) -> None:
     """Also on a machine where it fails so quickly that systemd's default limit, some starts in 10 seconds, is reached."""
     machine, unit, away = deployed.machine, f"{UNIT}.service", f"/srv/{UNIT}/away"
