@@ -118,6 +118,14 @@ def test_what_redis_holds_fits_into_the_memory_of_the_service_twice_in_each_work
     command, service = services["redis"]["command"], services["service"]
     held = 2 * size(command[command.index("--maxmemory") + 1].removesuffix("b"))
     assert held * service["cpus"] <= size(service["mem_limit"]) * 3 / 8  # beside a half for bodies
+def test_where_a_comment_behind_a_value_would_be_part_of_it_this_is_said_and_there_is_none() -> None:
+    files = rendered(deploy=tuple(OWN))
+    plain = [name for name in files if name.endswith(".env") or name == "deploy/systemd/env"]
+    assert len(plain) == 4 and not [name for name in plain if re.search(r"^\w+=.*#", files[name], re.M)]
+    for name in ("deploy/systemd/env", "deploy/kubernetes/base/settings.env"):
+        assert "No comment behind a value" in files[name]
+
+
 def test_a_pod_is_killed_for_nothing_but_an_event_loop_that_does_not_answer() -> None:
     """And not for a Redis that is away, when it starts or later."""
     deployment = yaml.safe_load(rendered(deploy=("kubernetes",))["deploy/kubernetes/base/deployment.yaml"])
