@@ -44,7 +44,7 @@ def kustomize() -> str:
 
 def build(service: Service, overlay: str) -> subprocess.CompletedProcess[str]:
     """What the README's `kubectl kustomize` does, on that overlay."""
-    folder = commands(service, "Kubernetes")[0].removeprefix("kubectl kustomize ").replace("staging", overlay)
+    folder = commands(service, "Kubernetes")[2].removeprefix("kubectl kustomize ").replace("staging", overlay)
     mount = f"--volume={service.folder}:/work:ro"
     command = ["podman", "run", "--rm", "--network=none", mount, kustomize(), "build", f"/work/{folder}"]
     return subprocess.run(command, env=containers.environment(), capture_output=True, text=True, timeout=60)
@@ -174,7 +174,10 @@ def test_names_may_be_asked_of_a_nodes_own_cache_and_nothing_else(documents: lis
 
 def test_the_readme_names_what_is_there(service: Service) -> None:
     documents = render(service, "staging")
-    _, apply, status = commands(service, "Kubernetes")
+    image, push, _, apply, status = commands(service, "Kubernetes")
+    (container,) = one(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert image == f'make image OPTIONS="--platform linux/amd64 --tag {container["image"]}"'
+    assert push == f"docker push {container['image']}"
     assert apply == "kubectl apply --kustomize deploy/kubernetes/overlays/staging"
     deployment = one(documents, "Deployment")["metadata"]
     assert status == f"kubectl rollout status deployment/{deployment['name']} --namespace {deployment['namespace']}"
