@@ -1,7 +1,7 @@
 """The command beside other generators: seconds to the files, seconds to the first answer, files, packages.
 
 Each runs as a user would run it, without a terminal, in an empty folder, with a cache that an earlier run has filled.
-Those that cannot run are named with the reason, as those that fetch their template from a site that is not reached.
+Those that cannot run are named, as those that fetch their template from a site that is not reached; why, is in the results.
 """
 
 import os
