@@ -29,14 +29,14 @@ PYTHON = "docker.io/library/python:3.13-slim"
 PLAIN = f"""FROM {PYTHON}
 WORKDIR /app
 COPY requirements.txt .
-RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt pip install -r requirements.txt
+RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt pip install --no-cache-dir -r requirements.txt
 COPY . .
 CMD ["gunicorn", "main:app", "-c", "uvicorn.conf.py"]
 """
 
 
 def plain(service: Service) -> str:
-    """The image of the same service as most write it: `pip install`, `COPY . .`, no byte code, nothing left out."""
+    """The image of the same service as most write it: `pip install`, `COPY . .`, no byte code but that of the packages."""
     containers.build(containers.STAND_INS, "--file", containers.STAND_INS / "python.Dockerfile", tag=PYTHON)
     (service.folder / ".dockerignore").unlink()
     (service.folder / "Dockerfile").write_text(PLAIN)
@@ -62,7 +62,8 @@ def measure() -> dict[str, Any]:
         images = Images(Path(folder))
         names = {f"{manager}, {base}": images(manager, base) for base in BASES for manager in MANAGERS}
         copy = Service(Path(folder) / "plain")
-        shutil.copytree(images.service("pip", "distroless").folder, copy.folder)
+        of_pip = images.service("pip", "distroless").folder
+        shutil.copytree(of_pip, copy.folder, symlinks=True, ignore=shutil.ignore_patterns(".venv"))
         names["`python:slim`, `pip install`, `COPY . .`"] = plain(copy)
         starts: dict[str, Callable[[], float]] = {
             name: partial(containers.cold_start, image) for name, image in names.items()
