@@ -305,11 +305,6 @@ def test_a_manager_that_was_at_work_elsewhere_is_no_success(quickstart: Quicksta
     refused(result, 1, f"pdm has made no {missing} in orders", "`make lock setup`")
 
 
-def test_the_users_own_programs_come_before_those_beside_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/own")
-    assert f"/own:{BIN}" == environment()["PATH"]
-
-
 def test_a_manager_that_fails_leaves_the_files_and_shows_its_output(quickstart: Quickstart) -> None:
     result = quickstart("new", "orders", UV_OFFLINE="1", UV_CACHE_DIR=str(quickstart.folder / "empty"))
     assert result.returncode == 1

@@ -118,6 +118,8 @@ def test_what_redis_holds_fits_into_the_memory_of_the_service_twice_in_each_work
     command, service = services["redis"]["command"], services["service"]
     held = 2 * size(command[command.index("--maxmemory") + 1].removesuffix("b"))
     assert held * service["cpus"] <= size(service["mem_limit"]) * 3 / 8  # beside a half for bodies
+
+
 def test_where_a_comment_behind_a_value_would_be_part_of_it_this_is_said_and_there_is_none() -> None:
     files = rendered(deploy=tuple(OWN))
     plain = [name for name in files if name.endswith(".env") or name == "deploy/systemd/env"]

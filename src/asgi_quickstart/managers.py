@@ -108,7 +108,7 @@ FOREIGN = {
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, without what is foreign to a service, and last on PATH the programs beside it."""
+    """This process's environment, without what is foreign to a service, and with the programs beside it."""
     own = {key: value for key, value in os.environ.items() if key not in FOREIGN}
-    own["PATH"] = os.pathsep.join([own.get("PATH") or os.defpath, str(Path(sys.executable).parent)])
+    own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own.get("PATH") or os.defpath])
     return own
