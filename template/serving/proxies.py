@@ -30,8 +30,10 @@ class Proxies:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
-            scope["client"] = peer(scope)
-            if not self.trusted or scope["client"][0] not in self.uvicorn.trusted_hosts:
+            client = scope.get("client")
+            if not client or client[0][:1] in ("", ":"):  # not known, of a Unix socket, or IPv4 as an IPv6 socket has it
+                scope["client"] = client = peer(scope)
+            if not self.trusted or client[0] not in self.uvicorn.trusted_hosts:
                 return self.app(scope, receive, send)
             scope["headers"] = with_forwarded_host(scope["headers"])
         return cast(Awaitable[None], self.uvicorn(scope, receive, send))
