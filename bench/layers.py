@@ -18,7 +18,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import garbage
-from .stack import BATCH, batch, service, stacks
+from .inprocess import BATCH, batch, stacks
+from .stack import service
 
 GET = ("GET", "/", b"")
 OFF = TelemetryConfig(tracing=False, metrics=False, logs=False)

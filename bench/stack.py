@@ -1,162 +1,74 @@
-"""What the middleware of the service costs a request, in this process: no socket, no server, no other process.
+"""What the middleware of the service costs a request, in one process: by this machine's Python and in the service's image.
 
 Run as `python -m bench.stack [--quick]`; it prints microseconds a request: bare, with all of the stack, and
 with each of its middlewares alone; and around an application that does nothing, beside which the processor's caches
 have nothing else to hold.
 """
 
-import asyncio
 import contextlib
 import json
-import logging.config
 import os
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from time import process_time
 from typing import Any
 
-import uvloop
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tests import containers
 from tests.service import write_service
+from tests.template import images
+from tests.template.test_install import user_environment
 
+from . import inprocess
 from .contest import SETTINGS
 
-BATCH = 500  # requests: few, so that a disturbance spoils few batches
-TURN = 25  # requests in a turn of the event loop, as on a busy server
-HEADERS = [(b"host", b"127.0.0.1:8000"), (b"user-agent", b"bench"), (b"accept", b"*/*")]
-LOAN = json.dumps({"amount": "12000.00", "rate": "4.5", "months": 1}).encode()
-REQUESTS = {"GET /": ("GET", "/", b""), "POST /loans/quote": ("POST", "/loans/quote", LOAN)}
+ROUNDS = 40
 
 
 @contextlib.contextmanager
 def service() -> Iterator[FastAPI]:
-    """The application of a new service with the default choices, all on, its logs written to /dev/null."""
-    before = Path.cwd(), list(sys.path)
+    """The application of a new service with the default choices, all on."""
     os.environ |= SETTINGS  # before the settings are read
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
-        os.chdir(write_service(Path(folder, "service")).folder)
-        sys.path.insert(0, str(Path.cwd()))
-        import main  # type: ignore[import-not-found]
-        from serving import logs  # type: ignore[import-not-found]
-
-        logging.config.dictConfig(logs.config(development=False, level="INFO"))
-        try:
-            yield main.app
-        finally:
-            os.chdir(before[0])
-            sys.path[:] = before[1]
-            logging.config.dictConfig({"version": 1, "root": {"level": "WARNING"}})  # else to a stream that is closed
+    with tempfile.TemporaryDirectory() as folder:
+        with inprocess.service(write_service(Path(folder, "service")).folder) as app:
+            yield app
 
 
-async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """An application that only reads the request and answers."""
-    await receive()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
-
-
-def around_nothing(app: FastAPI) -> ASGIApp:
-    """All the middleware of the application, around one that does nothing."""
-    stack: ASGIApp = nothing
-    for one in reversed(app.user_middleware):
-        stack = one.cls(stack, *one.args, **one.kwargs)
-    return stack
-
-
-def stacks(app: FastAPI) -> dict[str, ASGIApp]:
-    """The application bare, with all its middleware, and with each of them alone."""
-    every = app.user_middleware
-    chosen = {"bare": [], "all": every} | {str(getattr(one.cls, "__name__", one.cls)): [one] for one in every}
-    built = {}
-    for name, app.user_middleware in chosen.items():
-        built[name] = app.build_middleware_stack()
-    app.user_middleware = every
-    return built
-
-
-async def batch(
-    application: ASGIApp, app: FastAPI, state: dict[str, Any], method: str, path: str, body: bytes
-) -> float:
-    """Microseconds of a request, on average over BATCH of them."""
-    typed = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))] if body else []
-    status = 0
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Message) -> None:
-        nonlocal status
-        status = message.get("status", status)
-
-    scopes = [
-        {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "headers": HEADERS + typed,
-            "client": ("127.0.0.1", 50000),
-            "server": ("127.0.0.1", 8000),
-            "state": dict(state),
-            "app": app,
-        }
-        for _ in range(BATCH)
-    ]
-    begin = process_time()  # of this process: what else the machine does meanwhile counts less
-    for number, scope in enumerate(scopes):
-        await application(scope, receive, send)
-        assert status == 200, status
-        if number % TURN == TURN - 1:
-            await asyncio.sleep(0)  # the log's lines of a turn of the event loop are written at its end
-    return (process_time() - begin) / BATCH * 1e6
-
-
-async def measure(rounds: int) -> dict[str, dict[str, dict[str, float]]]:
-    """By request and stack: the least and the median of `rounds` batches, which take turns."""
-    with service() as app:
-        whole, empty = stacks(app), {"bare": nothing, "all": around_nothing(app)}
-        cases = {request: (whole, parameters) for request, parameters in REQUESTS.items()}
-        cases |= {f"{request}, to nothing": (empty, parameters) for request, parameters in REQUESTS.items()}
-        turns: dict[str, dict[str, list[float]]] = {
-            request: {name: [] for name in built} for request, (built, _) in cases.items()
-        }
-        async with app.router.lifespan_context(app) as state:
-            for number in range(rounds + 1):
-                for request, (built, parameters) in cases.items():
-                    for name, application in built.items():
-                        taken = await batch(application, app, dict(state or {}), *parameters)
-                        if number:  # the first one fills caches
-                            turns[request][name].append(taken)
-    return {
-        request: {name: {"min": min(taken), "median": statistics.median(taken)} for name, taken in rows.items()}
-        for request, rows in turns.items()
-    }
+def in_image(rounds: int) -> dict[str, Any]:
+    """The same in the service's image: the Python and the packages that run in production."""
+    if why := containers.missing():
+        return {"reason": why}
+    containers.bases()
+    with tempfile.TemporaryDirectory() as folder:
+        written = write_service(Path(folder, "service"))
+        images.make(written, "lock", user_environment("uv", Path(folder)))
+        images.build(written, "stack")
+        printed = containers.podman(
+            "run",
+            "--rm",
+            "--network=none",
+            f"--volume={inprocess.__file__}:/inprocess.py:ro",
+            *(f"--env={name}={value}" for name, value in SETTINGS.items()),
+            "--entrypoint=/opt/venv/bin/python",
+            f"localhost/{images.OURS}/stack",
+            "/inprocess.py",
+            str(rounds),
+        )
+    figures: dict[str, Any] = json.loads(printed)
+    return figures
 
 
 def section(quick: bool) -> dict[str, Any]:
-    """The section `stack` of the results."""
-    rounds = 3 if quick else 40
-    figures = uvloop.run(measure(rounds))
-    rows = [
-        {"request": request, "middleware": name, "min_us": round(row["min"], 1), "median_us": round(row["median"], 1)}
-        for request, stacks in figures.items()
-        for name, row in stacks.items()
-    ]
-    return {"rounds": rounds, "batch": BATCH, "rows": rows}
+    """The section `stack` of the results; the quick form has no image."""
+    os.environ |= SETTINGS
+    with tempfile.TemporaryDirectory() as folder:
+        here = inprocess.measure(write_service(Path(folder, "service")).folder, 3 if quick else ROUNDS)
+    return here if quick else here | {"image": in_image(ROUNDS)}
 
 
-def table(figures: dict[str, Any]) -> str:
-    """The results in Markdown, with what each stack adds to the bare application."""
+def _rows(figures: dict[str, Any]) -> str:
     lines = [
         "| request | middleware | least | median | adds (least) | adds (median) |",
         "|---|---|---:|---:|---:|---:|",
@@ -169,6 +81,17 @@ def table(figures: dict[str, Any]) -> str:
             f"| {row['request']} | {row['middleware']} | {row['min_us']:.1f} | {row['median_us']:.1f} | {added} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The results in Markdown, with what each stack adds to the bare application."""
+    text = f"By the Python of this machine, {figures['python']}:\n\n{_rows(figures)}"
+    image = figures.get("image")
+    if not image:
+        return text
+    if "rows" not in image:
+        return f"{text}\nNot measured in the service's image, which needs containers; {image['reason']}.\n"
+    return f"In the service's image, by its Python {image['python']}:\n\n{_rows(image)}\n{text}"
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class Serving:
         finally:
             del draining.open[task]
             if not self.ended:
-                asyncio.get_running_loop().call_soon(self._end_turn)
+                task.get_loop().call_soon(self._end_turn)
             method, path, client = scope.get("method", "WEBSOCKET"), scope["path"], scope.get("client")
             self.ended.append((method, path, client, status or 500, perf_counter() - start, request_id))
 

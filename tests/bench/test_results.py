@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from bench import charts, report, results, tool
+from bench import charts, report, results, stack, tool
 from bench.tool import Generator
 
+from .. import containers
 from ..tables import DOCS, part
 
 ROOT = DOCS.parent
@@ -89,6 +90,23 @@ def test_the_stack_is_measured_whole_and_one_by_one() -> None:
     assert least["bare"] < least["all"]
     empty = {row[1]: float(row[2]) for row in rows if row[0] == "GET /, to nothing"}
     assert empty["bare"] < empty["all"] < least["bare"]
+
+
+@pytest.mark.slow
+def test_the_stack_is_measured_in_the_image_by_its_own_python() -> None:
+    containers.require()
+    figures = stack.in_image(1)
+    least = {row["middleware"]: row["min_us"] for row in figures["rows"] if row["request"] == "GET /"}
+    assert 0 < least["bare"] < least["all"]
+    assert figures["python"].startswith("3.13."), "Debian's, and not that of this machine"
+
+
+def test_a_stack_that_was_not_measured_in_the_image_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "missing", lambda: "not installed: podman")
+    here = {"python": "3.11.7", "rows": [{"request": "GET /", "middleware": "bare", "min_us": 1.0, "median_us": 2.0}]}
+    table = stack.table(here | {"image": stack.in_image(1)})
+    assert "Not measured in the service's image, which needs containers; not installed: podman." in table
+    assert "| GET / | bare | 1.0 | 2.0 |" in table
 
 
 def test_charts_are_drawn_and_the_same_figures_give_the_same_bytes(

@@ -1,0 +1,151 @@
+"""A service asked in this process: no socket, no server, no other process.
+
+Run as `python bench/inprocess.py ROUNDS` in a service's folder, by an environment that has no more than its packages: it
+prints as JSON what the service's middleware costs. `bench.stack` runs it so in an image.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging.config
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import uvloop
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BATCH = 500  # requests: few, so that a disturbance spoils few batches
+TURN = 25  # requests in a turn of the event loop, as on a busy server
+HEADERS = [(b"host", b"127.0.0.1:8000"), (b"user-agent", b"bench"), (b"accept", b"*/*")]
+LOAN = json.dumps({"amount": "12000.00", "rate": "4.5", "months": 1}).encode()
+REQUESTS = {"GET /": ("GET", "/", b""), "POST /loans/quote": ("POST", "/loans/quote", LOAN)}
+
+
+@contextlib.contextmanager
+def service(folder: Path) -> Iterator[FastAPI]:
+    """The application of the service in a folder, as the environment sets it, its logs written to /dev/null."""
+    before = Path.cwd(), list(sys.path)
+    with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
+        os.chdir(folder)
+        sys.path.insert(0, str(Path.cwd()))
+        import main  # type: ignore[import-not-found]
+        from serving import logs  # type: ignore[import-not-found]
+
+        logging.config.dictConfig(logs.config(development=False, level="INFO"))
+        try:
+            yield main.app
+        finally:
+            os.chdir(before[0])
+            sys.path[:] = before[1]
+            logging.config.dictConfig({"version": 1, "root": {"level": "WARNING"}})  # else to a stream that is closed
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that only reads the request and answers."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def around_nothing(app: FastAPI) -> ASGIApp:
+    """All the middleware of the application, around one that does nothing."""
+    stack: ASGIApp = nothing
+    for one in reversed(app.user_middleware):
+        stack = one.cls(stack, *one.args, **one.kwargs)
+    return stack
+
+
+def stacks(app: FastAPI) -> dict[str, ASGIApp]:
+    """The application bare, with all its middleware, and with each of them alone."""
+    every = app.user_middleware
+    chosen = {"bare": [], "all": every} | {str(getattr(one.cls, "__name__", one.cls)): [one] for one in every}
+    built = {}
+    for name, app.user_middleware in chosen.items():
+        built[name] = app.build_middleware_stack()
+    app.user_middleware = every
+    return built
+
+
+async def batch(
+    application: ASGIApp, app: FastAPI, state: dict[str, Any], method: str, path: str, body: bytes
+) -> float:
+    """Microseconds of a request, on average over BATCH of them."""
+    typed = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))] if body else []
+    status = 0
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    scopes = [
+        {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": HEADERS + typed,
+            "client": ("127.0.0.1", 50000),
+            "server": ("127.0.0.1", 8000),
+            "state": dict(state),
+            "app": app,
+        }
+        for _ in range(BATCH)
+    ]
+    begin = process_time()  # of this process: what else the machine does meanwhile counts less
+    for number, scope in enumerate(scopes):
+        await application(scope, receive, send)
+        assert status == 200, status
+        if number % TURN == TURN - 1:
+            await asyncio.sleep(0)  # the log's lines of a turn of the event loop are written at its end
+    return (process_time() - begin) / BATCH * 1e6
+
+
+async def _measure(app: FastAPI, rounds: int) -> list[dict[str, Any]]:
+    whole, empty = stacks(app), {"bare": nothing, "all": around_nothing(app)}
+    cases = {request: (whole, parameters) for request, parameters in REQUESTS.items()}
+    cases |= {f"{request}, to nothing": (empty, parameters) for request, parameters in REQUESTS.items()}
+    turns: dict[tuple[str, str], list[float]] = {
+        (request, name): [] for request, (built, _) in cases.items() for name in built
+    }
+    async with app.router.lifespan_context(app) as state:
+        for number in range(rounds + 1):
+            for request, (built, parameters) in cases.items():
+                for name, application in built.items():
+                    taken = await batch(application, app, dict(state or {}), *parameters)
+                    if number:  # the first one fills caches
+                        turns[request, name].append(taken)
+    return [
+        {
+            "request": request,
+            "middleware": name,
+            "min_us": round(min(taken), 1),
+            "median_us": round(statistics.median(taken), 1),
+        }
+        for (request, name), taken in turns.items()
+    ]
+
+
+def measure(folder: Path, rounds: int) -> dict[str, Any]:
+    """Rows by request and middleware: the least and the median of `rounds` batches, which take turns."""
+    with service(folder) as app:
+        rows = uvloop.run(_measure(app, rounds))
+    return {"python": platform.python_version(), "rounds": rounds, "batch": BATCH, "rows": rows}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Path.cwd(), int(sys.argv[1]))))
