@@ -84,6 +84,8 @@ class Server(MPServer):
             self._sso = self._listening()
         except OSError as error:  # granian would panic
             sys.exit(f"HOST, PORT, UNIX_SOCKET: {error}")
+        if self._sso.family != socket.AF_UNIX:  # connections get it from here; else small chunks wait for 40 ms each
+            self._sso.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._ssp = None
         self._sfd = self._sso.fileno()  # type: ignore[assignment]
         self._shd = SocketHolder(self._sfd, self._sso.family == socket.AF_UNIX, self.backlog)  # type: ignore[assignment, call-arg]

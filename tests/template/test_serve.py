@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import time
@@ -160,6 +161,35 @@ def test_what_a_worker_has_loaded_is_kept_from_the_garbage_collector(service: Se
     service.edit("app/health.py", 'status="ok"', 'status=str(__import__("gc").get_freeze_count())')
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
         assert int(service.get().json()["status"]) > 10_000
+
+
+@pytest.mark.parametrize("service", [{"server": server} for server in SERVERS], indirect=True, ids=str)
+def test_small_pieces_of_a_stream_are_sent_at_once(service: Service) -> None:
+    service.edit("main.py", "app.include_router(loans)", PIECES)
+    taken = []
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"), httpx2.Client(base_url=service.url) as client:
+        for _ in range(30):
+            begin = time.monotonic()
+            assert client.get("/pieces").text == "0123456789"
+            taken.append(time.monotonic() - begin)
+    assert statistics.median(taken) < 0.03, "without TCP_NODELAY one waits for the client's word on the last, 40 ms"
+
+
+PIECES = """
+from fastapi.responses import StreamingResponse
+
+
+@app.get("/pieces")
+async def pieces() -> StreamingResponse:
+    async def generate() -> AsyncIterator[str]:
+        for piece in range(10):
+            yield str(piece)
+
+    return StreamingResponse(generate())
+
+
+app.include_router(loans)
+"""
 
 
 @pytest.mark.parametrize("service", [{"server": "granian"}], indirect=True)
