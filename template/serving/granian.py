@@ -58,10 +58,7 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 
 class Server(MPServer):
-    """granian with one listening socket for all workers, so that what waits in it outlives the worker.
-
-    That is what granian does everywhere but on Linux, where it gives each worker a socket of its own.
-    """
+    """granian with one socket for all workers, as everywhere but on Linux: what waits in it outlives the worker."""
 
     def startup(self, *arguments: Any) -> None:
         """Start the workers, and watch each in a thread, which logs."""
