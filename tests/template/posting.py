@@ -45,7 +45,8 @@ def posting(where: Callable[[int], str]) -> Iterator[Posted]:
                 try:
                     ask = kept.post if number % 2 else once
                     response = ask(f"{where(number)}/loans/quote", json=LOAN, timeout=60)
-                    answer = "" if response.json() == QUOTE else f"{response.status_code} {response.text}"
+                    right = response.is_success and response.json() == QUOTE
+                    answer = "" if right else f"{response.status_code} {response.text}"
                 except (httpx2.TransportError, ValueError) as error:
                     answer = repr(error)
                 posted.count += 1
