@@ -28,12 +28,18 @@ ROUNDS = 40
 
 
 @contextlib.contextmanager
-def service() -> Iterator[FastAPI]:
-    """The application of a new service with the default choices, all on."""
+def written() -> Iterator[Path]:
+    """The folder of a new service with the default choices; the environment has it all on."""
     os.environ |= SETTINGS  # before the settings are read
     with tempfile.TemporaryDirectory() as folder:
-        with inprocess.service(write_service(Path(folder, "service")).folder) as app:
-            yield app
+        yield write_service(Path(folder, "service")).folder
+
+
+@contextlib.contextmanager
+def service() -> Iterator[FastAPI]:
+    """Its application."""
+    with written() as folder, inprocess.service(folder) as app:
+        yield app
 
 
 def in_image(rounds: int) -> dict[str, Any]:
@@ -62,9 +68,8 @@ def in_image(rounds: int) -> dict[str, Any]:
 
 def section(quick: bool) -> dict[str, Any]:
     """The section `stack` of the results; the quick form has no image."""
-    os.environ |= SETTINGS
-    with tempfile.TemporaryDirectory() as folder:
-        here = inprocess.measure(write_service(Path(folder, "service")).folder, 3 if quick else ROUNDS)
+    with written() as folder:
+        here = inprocess.measure(folder, 3 if quick else ROUNDS)
     return here if quick else here | {"image": in_image(ROUNDS)}
 
 
