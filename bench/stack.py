@@ -48,9 +48,9 @@ def in_image(rounds: int) -> dict[str, Any]:
         return {"reason": why}
     containers.bases()
     with tempfile.TemporaryDirectory() as folder:
-        written = write_service(Path(folder, "service"))
-        images.make(written, "lock", user_environment("uv", Path(folder)))
-        images.build(written, "stack")
+        shipped = write_service(Path(folder, "service"))
+        images.make(shipped, "lock", user_environment("uv", Path(folder)))
+        images.build(shipped, "stack")
         printed = containers.podman(
             "run",
             "--rm",
