@@ -6,11 +6,11 @@ from functools import cache
 from typing import Any, cast
 
 from .cork import Corked
+from .draining import LINGER
 from .pipelining import Pipelining
 from .refusals import MAX_HEADERS
 from .settings import ServingSettings, load
 
-LINGER = 0.5  # seconds
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -39,7 +39,7 @@ def header_seconds() -> int:
 class Connection(Pipelining):
     """A client has HEADER_SECONDS for the headers of a request, and for the rest of a body that was answered already.
 
-    An idle connection stays open a moment after the worker was told to stop: a request may be on its way on it
+    An idle connection stays open a moment after the worker accepts no more: a request may be on its way on it
     already; uvicorn would close it at once, and the client see a reset.
     """
 
@@ -138,6 +138,6 @@ class Connection(Pipelining):
     def shutdown(self) -> None:
         if self.answered:
             # In two steps, so that the loop looks for requests in between, even if all has stood still for so long.
-            self.loop.call_later(LINGER / 2, self.loop.call_later, LINGER / 2, super().shutdown)
+            self.loop.call_later(LINGER / 4, self.loop.call_later, LINGER / 4, super().shutdown)
         else:
             super().shutdown()

@@ -10,16 +10,19 @@ from types import FrameType
 from typing import Any, Self
 
 SAME = 1.0  # seconds; signals within it are one request to stop: systemd and a terminal send it to every process
+LINGER = 0.5  # seconds in which requests on their way are still answered after the process was told to stop
 
 
 class Draining:
     """From the first signal on: readiness is red, streams end, and after `seconds` whatever is left is cancelled.
 
-    A second signal cancels at once. The lifespan enters it; the server's own handler of the signal is called too.
+    A second signal cancels at once. The lifespan enters it; the server's own handler of the signal is called too, `linger`
+    seconds later: at once, it would close idle connections, and the listening socket with those that wait in it.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, linger: float = LINGER) -> None:
         self.seconds = seconds
+        self.linger = linger
         self.begun = False
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the lifespan
         self.open: dict[asyncio.Task[Any], bool] = {}  # every request; whether it would not end by itself
@@ -72,9 +75,14 @@ class Draining:
             self.loop.call_soon_threadsafe(self._begin)
         elif monotonic() - self._first > SAME:
             self.loop.call_soon_threadsafe(lambda: self.cancel(streams=False))
-        previous = self._previous[number]
+        # Twice half of it, so that the loop looks for requests in between, even if all has stood still for so long.
+        later, half = self.loop.call_later, self.linger / 2
+        self.loop.call_soon_threadsafe(later, half, later, half, self._pass_on, number)
+
+    def _pass_on(self, number: int) -> None:
+        previous = self._previous.get(number)
         if callable(previous):
-            previous(number, frame)
+            previous(number, None)
         elif previous == signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)

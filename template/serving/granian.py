@@ -1,17 +1,13 @@
 """granian, started as the settings say: `python -m serving.granian [--reload]`."""
 
-import asyncio
 import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from types import FrameType
-from typing import Any, TypeVarTuple
+from typing import Any
 
-import uvloop
-from granian import loops
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.net import SocketHolder  # type: ignore[attr-defined]
@@ -22,39 +18,10 @@ from serving import exporter
 
 # :: endif
 from . import logs
+from .granian_loop import Loop
+from .listening import drop_new_connections
 from .recycling import MASTER
 from .settings import CANNOT_START, ServingSettings, load
-
-Args = TypeVarTuple("Args")
-LINGER = 0.5  # seconds in which requests on their way are still answered after the worker was told to stop
-
-
-class Loop(uvloop.Loop):
-    """uvloop, but the first signal's handler alone is called, and `linger` later: granian closes idle connections at once.
-
-    Told twice to stop, it may wait for a lock of its own for ever. And uvloop forgets a signal that comes while it does
-    not run, as between the start-up of the lifespan and the first request.
-    """
-
-    linger = 0.0
-    told = False
-
-    def add_signal_handler(self, sig: int, callback: Callable[[*Args], object], *args: *Args) -> None:
-        def once() -> None:
-            if not self.told:
-                self.told = True
-                self.call_later(self.linger, callback, *args)
-
-        signal.signal(sig, lambda number, frame: self.call_soon_threadsafe(once))
-
-
-@loops.register("uvloop")
-def event_loop() -> asyncio.AbstractEventLoop:
-    """What granian makes in each worker."""
-    loop = Loop()
-    loop.linger = 0 if load(ServingSettings).development else LINGER
-    asyncio.set_event_loop(loop)
-    return loop
 
 
 class Server(MPServer):
@@ -87,6 +54,7 @@ class Server(MPServer):
         self._sfd = self._sso.fileno()  # type: ignore[assignment]
         self._shd = SocketHolder(self._sfd, self._sso.family == socket.AF_UNIX, self.backlog)  # type: ignore[assignment, call-arg]
         self._sso.set_inheritable(True)
+        Loop.listening = self._sso
         signal.signal(signal.SIGTERM, self._terminate)
 
     def _listening(self) -> socket.socket:
@@ -104,6 +72,12 @@ class Server(MPServer):
         path.chmod(0o666)
         bound.listen(self.backlog)
         return bound
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Tell the workers to stop, when nobody connects any more."""
+        if self._sso:
+            drop_new_connections(self._sso)
+        super().shutdown(exit_code)  # type: ignore[no-untyped-call]
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self.pid:  # a worker that has only just been forked

@@ -18,6 +18,7 @@ from serving import exporter
 
 # :: endif
 from . import logs
+from .listening import drop_new_connections
 from .recycling import MASTER
 
 logger = logging.getLogger("gunicorn.error")
@@ -42,6 +43,7 @@ def when_ready(server: Arbiter) -> None:
                 Arbiter.kill_worker(server, pid, number)
 
     signal.signal(signal.SIGTERM, terminate)
+    server.handle_term = lambda: _stop(server)
     server.handle_int = server.handle_quit = server.handle_term  # they would not drain
     server.handle_hup = lambda: _replace_workers(server, server.num_workers)  # a wrong setting would end the master
     os.environ[MASTER] = str(os.getpid())
@@ -93,6 +95,14 @@ def _watch() -> None:
     for changes in watch(HERE, watch_filter=own, debounce=50, step=10):
         logger.info("Reloading: %s", ", ".join(sorted(str(Path(path).relative_to(HERE)) for _, path in changes)))
         os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def _stop(server: Arbiter) -> None:
+    """As gunicorn's own, but first nobody connects any more."""
+    if server.reexec_pid == server.master_pid == 0 and not server.systemd:  # nobody else listens on the same
+        for listener in server.LISTENERS:
+            drop_new_connections(listener.sock)
+    raise StopIteration
 
 
 def _tell_once(server: Arbiter) -> Callable[[int, int], None]:

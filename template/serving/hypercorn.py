@@ -14,10 +14,9 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 
+from .draining import LINGER
 from .refusals import MAX_HEADERS
 from .settings import ServingSettings, load
-
-LINGER = 0.5  # seconds in which requests on their way are still answered after the worker was told to stop
 
 
 class Loop(uvloop.Loop):

@@ -17,6 +17,7 @@ from serving import exporter
 # :: endif
 from . import logs
 from .connection import uvicorn_settings
+from .listening import drop_new_connections
 from .recycling import MASTER
 from .settings import ServingSettings, load
 
@@ -39,6 +40,12 @@ class Master(Multiprocess):
         for process in self.processes:
             process.child_conn.close()  # the worker's end: while it is open here too, its death does not end the wait
         super().keep_subprocess_alive()
+
+    def terminate_all(self) -> None:
+        """Tell the workers to stop, when nobody connects any more."""
+        for listening in self.sockets:
+            drop_new_connections(listening)
+        super().terminate_all()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         if not self.stopping:  # only once: the event's lock is not for a handler that interrupts itself

@@ -25,6 +25,7 @@ async def slow(seconds: float) -> str:
 
 @app.get("/block")
 async def block(seconds: float) -> str:
+    print("block began", flush=True)
     time.sleep(seconds)
     return "done"
 

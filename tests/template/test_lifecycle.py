@@ -146,21 +146,14 @@ def test_a_worker_that_is_told_to_stop_while_its_loop_stands_still_stops(service
         "        result = super().run_until_complete(future)\n"  # first of the start-up of the lifespan
         "        os.kill(os.getpid(), signal.SIGTERM)\n        return result\n"
     )
-    service.edit("serving/granian.py", "    told = False\n", told)
+    service.edit("serving/granian_loop.py", "    told = False\n", told)
     service.ready = "/health/live"  # it drains from the first moment on
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
         # It has ended, and the next one is in its place.
         eventually(lambda: service.log.count("Started worker-1") > 1, 10, lambda: service.log)
 
 
-# How often depends on how busy the machine is.
-NOT_YET_READ = (
-    "a few of 30,000 requests on new connections fail: what a worker has accepted and not yet read when it stops is "
-    "closed; let the proxy try again on the next connection"
-)
-
-
-@promise("Restart", strict=False, granian=NOT_YET_READ)
+@promise("Restart")
 def test_three_restarts_lose_no_request(service: Service, record_property: Record) -> None:
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"):
         eventually(lambda: len(workers(service)) == 2)
@@ -337,7 +330,7 @@ def test_a_service_that_replaces_its_workers_can_be_stopped(service: Service) ->
     assert "Respawning worker-3" not in service.log
 
 
-@promise("Recycling", strict=False, granian=NOT_YET_READ)
+@promise("Recycling")
 def test_workers_are_replaced_without_an_error_to_anyone(service: Service, record_property: Record) -> None:
     probes.add_to(service)
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2", MAX_REQUESTS="300"):

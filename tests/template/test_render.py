@@ -71,7 +71,7 @@ OWN: dict[tuple[str, str], set[str]] = {
     ("manager", "poetry"): {"poetry.toml"},
     ("server", "gunicorn"): {"uvicorn.conf.py", "serving/gunicorn.py", *UVICORN},
     ("server", "uvicorn"): {"serving/uvicorn.py", *UVICORN},
-    ("server", "granian"): {"serving/granian.py", "serving/message_size.py"},
+    ("server", "granian"): {"serving/granian.py", "serving/granian_loop.py", "serving/message_size.py"},
     ("server", "hypercorn"): {"gunicorn.conf.py", "serving/gunicorn.py", "serving/hypercorn.py"},
     ("telemetry", "full"): {"serving/metrics.py", "serving/exporter.py", "tests/test_telemetry.py"},
     ("realtime", "full"): {"channels/hub.py", "app/channels.py", "tests/test_channels.py"},

@@ -47,11 +47,7 @@ def test_behind_nginx_on_a_unix_socket_that_a_killed_service_has_left(service: S
                 assert greeting(url) == [f"{url.replace('http', 'ws', 1)}/echo", ELSEWHERE]
 
 
-@promise(
-    "Proxies",
-    strict=False,
-    granian="when it stops, what it has accepted and not yet read is closed; what waits in an inherited socket is answered",
-)
+@promise("Proxies")
 def test_on_an_inherited_socket_a_restart_refuses_nobody(
     service: Service, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> None:

@@ -39,16 +39,11 @@ async def inside() -> dict[str, str | int | list[str]]:
     }
 """
 Record = Callable[[str, object], None]
-DROPS = "when it stops, what it has accepted and not yet read is closed"
 
 
-def on(*servers: str, **broken: str) -> pytest.MarkDecorator:
-    """Run the test with the service on these servers; `broken` names one that mostly fails it, and why."""
-    cases = [
-        pytest.param(server, marks=[pytest.mark.xfail(strict=False, reason=broken[server])] if server in broken else [])
-        for server in servers
-    ]
-    return pytest.mark.parametrize("deployed", cases, indirect=True, scope="module")
+def on(*servers: str) -> pytest.MarkDecorator:
+    """Run the test with the service on these servers."""
+    return pytest.mark.parametrize("deployed", servers, indirect=True, scope="module")
 
 
 everywhere, once = on(*SERVERS), on("gunicorn")
@@ -154,7 +149,7 @@ def test_once_released_it_starts_at_boot(deployed: Deployed) -> None:
         assert unit in deployed.machine.property(target, "Wants").split()
 
 
-@on(*SERVERS, granian=DROPS)
+@everywhere
 def test_a_new_release_loses_no_request(deployed: Deployed, record_property: Record) -> None:
     before, process = deployed.current, deployed.process()
     deployed.edit("main.py", '"edition": 1', '"edition": 2')

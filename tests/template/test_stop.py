@@ -1,0 +1,82 @@
+"""Who has connected when the service is told to stop, and who connects afterwards."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ..promises import promise
+from ..service import Service, eventually, free_port
+from . import probes
+from .fronts import caddy
+from .posting import answered, posting
+from .processes import master
+from .test_drain import ONE_WORKER, ask, ended, everything
+
+pytestmark = pytest.mark.slow
+
+CLIENTS = 50
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def connected(service: Service, seconds: float = 10) -> socket.socket:
+    """A new connection, which must come within `seconds`."""
+    return socket.create_connection(("127.0.0.1", service.port), seconds)
+
+
+@promise("Drain")
+def test_who_has_connected_before_is_answered(service: Service) -> None:
+    """They wait in the listening socket, because the only worker does nothing meanwhile."""
+    probes.add_to(service)
+    with service.started("run", **ONE_WORKER), ThreadPoolExecutor() as pool, ExitStack() as clients:
+        blocking = pool.submit(service.get, "/block?seconds=1")
+        eventually(lambda: "block began" in service.log)
+        waiting = [clients.enter_context(connected(service)) for _ in range(CLIENTS)]
+        for client in waiting[::2]:
+            client.sendall(GET)
+        os.kill(master(service), signal.SIGTERM)
+        for client in waiting[1::2]:
+            client.sendall(GET)
+        for client in waiting:
+            answer = everything(client)
+            assert answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer.lower()
+        assert blocking.result().json() == "done"
+
+
+@promise("Drain")
+def test_nobody_connects_after_it(service: Service) -> None:
+    """Who did could still be cut off. TCP tries again by itself, and finds the next process, or is refused."""
+    probes.add_to(service)
+    with service.started("run", **ONE_WORKER), ThreadPoolExecutor() as pool:
+        asking = pool.submit(service.get, "/slow?seconds=2")
+        eventually(lambda: "slow began" in service.log)
+        with connected(service) as kept:
+            os.kill(master(service), signal.SIGTERM)
+            eventually(lambda: b"connection: close" in ask(kept).lower())
+            with pytest.raises((TimeoutError, ConnectionRefusedError)):
+                connected(service, 0.2).close()
+        assert asking.result().json() == "done"
+        assert ended(service) == 0
+
+
+@promise("Restart")
+def test_behind_a_proxy_that_waits_a_stop_and_a_start_lose_no_request(
+    service: Service, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    settings = {"HOST": "127.0.0.1", "WEB_CONCURRENCY": "2"}
+    port = free_port()
+    with ExitStack() as clients:
+        with service.started("run", **settings):
+            clients.enter_context(caddy(tmp_path / "caddy", port, f"127.0.0.1:{service.port}"))
+            posted = clients.enter_context(posting(lambda _: f"https://localhost:{port}"))
+        with service.started("run", **settings):
+            answered(posted)
+        with service.started("run", **settings):
+            clients.close()
+    record_property("figure", f"behind Caddy, stopped and started twice: {posted}")
+    assert posted.lost == []
