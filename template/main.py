@@ -23,7 +23,7 @@ from channels.mount import mount
 # :: endif
 # :: endfilter
 from serving.crash import crashed
-from serving.draining import LINGER, Draining
+from serving.draining import Draining
 from serving.middleware import Serving
 from serving.proxies import Proxies
 from serving.ready import ready
@@ -32,7 +32,7 @@ from serving.slow_readers import SlowReaders
 from serving.watchdog import Watchdog
 
 settings = load(Settings)
-draining = Draining(settings.drain_seconds, linger=0 if settings.development else LINGER)
+draining = Draining(settings.drain_seconds, linger=not settings.development)
 
 # :: if telemetry == "none"
 # Else FastAPI would look at every request whether somebody traces it, which takes 4 microseconds.

@@ -102,7 +102,7 @@ def test_the_largest_bodies_of_all_requests_at_once_leave_half_of_the_memory(rea
     pods, machine = variables(files[f"{base}/settings.env"]), files["deploy/systemd/env"]
     (most,) = re.findall(r"in each of (\d+) workers, fit into the unit's MemoryMax", machine)
     for given, workers, memory in (
-        (service["environment"], service["cpus"], service["mem_limit"]),
+        (service["environment"], int(service["environment"]["WEB_CONCURRENCY"]), service["mem_limit"]),
         (pods, int(pods["WEB_CONCURRENCY"]), container["resources"]["limits"]["memory"]),
         (variables(machine), int(most), unit(files)["Service"]["MemoryMax"]),
     ):
@@ -117,7 +117,8 @@ def test_what_redis_holds_fits_into_the_memory_of_the_service_twice_in_each_work
     services = yaml.safe_load(rendered(deploy=("compose",), realtime="full")["compose.yaml"])["services"]
     command, service = services["redis"]["command"], services["service"]
     held = 2 * size(command[command.index("--maxmemory") + 1].removesuffix("b"))
-    assert held * service["cpus"] <= size(service["mem_limit"]) * 3 / 8  # beside a half for bodies
+    workers = int(service["environment"]["WEB_CONCURRENCY"])
+    assert held * workers <= size(service["mem_limit"]) * 3 / 8  # beside a half for bodies
 
 
 def test_where_a_comment_behind_a_value_would_be_part_of_it_this_is_said_and_there_is_none() -> None:

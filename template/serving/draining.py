@@ -1,6 +1,7 @@
 """Draining: from the signal that asks the process to stop until its last request is answered."""
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -9,6 +10,8 @@ from time import monotonic
 from types import FrameType
 from typing import Any, Self
 
+from .recycling import MASTER
+
 SAME = 1.0  # seconds; signals within it are one request to stop: systemd and a terminal send it to every process
 LINGER = 0.5  # seconds in which requests on their way are still answered after the process was told to stop
 
@@ -16,13 +19,13 @@ LINGER = 0.5  # seconds in which requests on their way are still answered after 
 class Draining:
     """From the first signal on: readiness is red, streams end, and after `seconds` whatever is left is cancelled.
 
-    A second signal cancels at once. The lifespan enters it; the server's own handler of the signal is called too, `linger`
-    seconds later: at once, it would close idle connections, and the listening socket with those that wait in it.
+    A second signal cancels at once. The lifespan enters it; the server's own handler of the signal is called too, and below
+    a master of `serving` that may `linger` later: it closes idle connections, and those that wait in the listening socket.
     """
 
-    def __init__(self, seconds: float, linger: float = LINGER) -> None:
+    def __init__(self, seconds: float, *, linger: bool = False) -> None:
         self.seconds = seconds
-        self.linger = linger
+        self.linger = LINGER if linger and MASTER in os.environ else 0
         self.begun = False
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the lifespan
         self.open: dict[asyncio.Task[Any], bool] = {}  # every request; whether it would not end by itself

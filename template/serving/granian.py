@@ -19,7 +19,8 @@ from serving import exporter
 # :: endif
 from . import logs
 from .granian_loop import Loop
-from .listening import drop_new_connections
+from .listening import close, handed_over
+from .open_files import MOST, raise_limit
 from .recycling import MASTER
 from .settings import CANNOT_START, ServingSettings, load
 
@@ -59,7 +60,7 @@ class Server(MPServer):
 
     def _listening(self) -> socket.socket:
         """The first socket that systemd hands over, else a new one."""
-        if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        if handed_over():
             return socket.socket(fileno=3)
         if not (path := self.bind_uds):
             address, six = (self.bind_addr, self.bind_port), ":" in self.bind_addr
@@ -76,7 +77,7 @@ class Server(MPServer):
     def shutdown(self, exit_code: int = 0) -> None:
         """Tell the workers to stop, when nobody connects any more."""
         if self._sso:
-            drop_new_connections(self._sso)
+            close(self._sso)
         super().shutdown(exit_code)  # type: ignore[no-untyped-call]
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
@@ -99,6 +100,7 @@ def work(*arguments: Any) -> None:
 
 if __name__ == "__main__":
     settings = load(ServingSettings)
+    raise_limit()
     # :: if telemetry == "full"
     exporter.start()
     # :: endif
@@ -113,7 +115,7 @@ if __name__ == "__main__":
         workers=settings.web_concurrency,
         loop=Loops.uvloop,
         # Connections of a worker, idle ones too. Not all that it can open: it would try for more without a pause.
-        backpressure=min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16) * 3 // 4,
+        backpressure=min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], MOST) * 3 // 4,
         http=HTTPModes.http1,  # else a connection without a byte stays for ever
         # For headers, and for idle connections too, which must outlive a load balancer's.
         http1_settings=HTTP1Settings(header_read_timeout=75_000),  # milliseconds

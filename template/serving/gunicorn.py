@@ -18,7 +18,8 @@ from serving import exporter
 
 # :: endif
 from . import logs
-from .listening import drop_new_connections
+from .listening import close
+from .open_files import raise_limit
 from .recycling import MASTER
 
 logger = logging.getLogger("gunicorn.error")
@@ -28,6 +29,7 @@ HERE = Path.cwd()
 
 def on_starting(server: Arbiter) -> None:
     """Keep systemd's socket from gunicorn's master, which would tell that it is ready before any worker is."""
+    raise_limit()
     if "NOTIFY_SOCKET" in os.environ:
         os.environ["SERVICE_NOTIFY_SOCKET"] = os.environ.pop("NOTIFY_SOCKET")
 
@@ -101,7 +103,8 @@ def _stop(server: Arbiter) -> None:
     """As gunicorn's own, but first nobody connects any more."""
     if server.reexec_pid == server.master_pid == 0 and not server.systemd:  # nobody else listens on the same
         for listener in server.LISTENERS:
-            drop_new_connections(listener.sock)
+            close(listener.sock)
+        server.LISTENERS = []
     raise StopIteration
 
 

@@ -12,8 +12,20 @@ ATTACH_FILTER = 26  # Linux's SO_ATTACH_FILTER
 NO_SYN = array("B", struct.pack("HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 2, 6, 0, 0, 0, 6, 0, 0, 0xFFFF))
 
 
-def drop_new_connections(listening: socket.socket) -> None:
-    """From now on nobody connects, unless systemd goes on listening: TCP tries again, a second later. On Linux only."""
-    if sys.platform == "linux" and os.environ.get("LISTEN_PID") != str(os.getpid()):
-        with suppress(OSError):  # a sandbox that has no filters
-            listening.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HP", 4, NO_SYN.buffer_info()[0]))
+def handed_over() -> bool:
+    """Whether systemd has opened the socket, which goes on listening."""
+    return os.environ.get("LISTEN_PID") == str(os.getpid())
+
+
+def close(listening: socket.socket) -> None:
+    """Close it in the master. Nobody connects from now on; the workers have it too, and accept those who wait.
+
+    On Linux a client's TCP tries again by itself, a second later, and finds the next process, or is refused.
+    """
+    if not handed_over():
+        with suppress(OSError):  # a file that is gone; a sandbox that has no filters
+            if listening.family == socket.AF_UNIX:
+                os.unlink(listening.getsockname())
+            elif sys.platform == "linux":
+                listening.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HP", 4, NO_SYN.buffer_info()[0]))
+    listening.close()

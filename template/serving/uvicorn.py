@@ -17,7 +17,8 @@ from serving import exporter
 # :: endif
 from . import logs
 from .connection import uvicorn_settings
-from .listening import drop_new_connections
+from .listening import close, handed_over
+from .open_files import raise_limit
 from .recycling import MASTER
 from .settings import ServingSettings, load
 
@@ -44,7 +45,7 @@ class Master(Multiprocess):
     def terminate_all(self) -> None:
         """Tell the workers to stop, when nobody connects any more."""
         for listening in self.sockets:
-            drop_new_connections(listening)
+            close(listening)
         super().terminate_all()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
@@ -62,7 +63,7 @@ class Master(Multiprocess):
 
 def listening(config: Config) -> list[socket]:
     """The sockets that systemd hands over, else a new one."""
-    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+    if handed_over():
         return [socket(fileno=3 + number) for number in range(int(os.environ["LISTEN_FDS"]))]
     if config.uds and Path(config.uds).is_socket():
         Path(config.uds).unlink()  # a service that was killed has left it
@@ -71,6 +72,7 @@ def listening(config: Config) -> list[socket]:
 
 if __name__ == "__main__":
     settings = load(ServingSettings)
+    raise_limit()
     # :: if telemetry == "full"
     exporter.start()
     # :: endif

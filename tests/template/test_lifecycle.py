@@ -299,11 +299,13 @@ def test_the_new_worker_is_ready_before_the_old_one_is_told_to_stop(service: Ser
     assert longest < slowness()
 
 
-@pytest.mark.parametrize("service", [{"server": "granian"}], ids=["granian"], indirect=True)
+@promise("Limits")
 def test_idle_connections_keep_nobody_from_being_answered(service: Service) -> None:
+    """Also where a process may open 1,024 files at first, as in many containers."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2"), ExitStack() as idle:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, most))
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"), ExitStack() as idle:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of the test itself
         for _ in range(1100):
             idle.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=10))
         assert service.get("/health/live").status_code == 200

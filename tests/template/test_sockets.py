@@ -19,7 +19,9 @@ from asgi_quickstart.options import document
 
 from ..promises import promise
 from ..service import Service, clean_environment, eventually
+from . import probes
 from .fronts import ELSEWHERE, FORGED, ROUTES, client, greeting, logged_client, nginx, redirected
+from .processes import master
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +47,23 @@ def test_behind_nginx_on_a_unix_socket_that_a_killed_service_has_left(service: S
                 assert logged_client(service, response) == ELSEWHERE
                 assert redirected(asking) == f"{url}/slash/"
                 assert greeting(url) == [f"{url.replace('http', 'ws', 1)}/echo", ELSEWHERE]
+
+
+@promise("Drain")
+def test_nobody_connects_to_a_unix_socket_of_a_service_that_stops(service: Service, tmp_path: Path) -> None:
+    probes.add_to(service)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
+        path = Path(folder) / "socket"
+        with (
+            nginx(tmp_path / "nginx", service.port, f"unix:{path}"),
+            service.started("run", UNIX_SOCKET=str(path), WEB_CONCURRENCY="1"),
+        ):
+            asking = pool.submit(service.get, "/slow?seconds=2")
+            eventually(lambda: "slow began" in service.log)
+            os.kill(master(service), signal.SIGTERM)
+            eventually(lambda: not path.exists())
+            assert not asking.done()
+            assert asking.result().json() == "done"
 
 
 @promise("Proxies")

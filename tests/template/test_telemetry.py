@@ -133,7 +133,7 @@ def ask_all_workers(service: Service, least: int = 100) -> tuple[int, list[int]]
     def ask(_: int) -> int | None:
         try:
             return int(client.get("/api/outer/anna/v1/inner/1").text)
-        except httpx2.TransportError:  # granian loses a few in a restart
+        except httpx2.TransportError:  # what a killed worker had in hand
             return None
 
     with httpx2.Client(base_url=service.url, headers={"Connection": "close"}) as client, ThreadPoolExecutor(8) as pool:
