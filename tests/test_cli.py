@@ -311,9 +311,10 @@ def test_a_signal_ends_it_with_one_line_and_deletes_nothing(
             eventually(lambda: "site-packages" in Path(f"/proc/{process.pid}/maps").read_text())
         process.send_signal(number)
         started = time.monotonic()
-        errors = process.stderr.read()
+        errors, printed = process.stderr.read(), process.stdout.read()
     assert time.monotonic() - started < 5
     assert (128 + number, "asgi-quickstart: stopped") == (process.returncode, errors.strip())
+    assert moment != "lock" or "the files stay in orders: `make lock setup` there goes on" in printed
     assert "mine" == (folder / "notes.txt").read_text()
     if moment == "lock":
         eventually(lambda: ended(manager))

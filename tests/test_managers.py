@@ -39,7 +39,9 @@ def test_a_manager_that_was_at_work_elsewhere_is_no_success(quickstart: Quicksta
 def test_a_manager_that_fails_leaves_the_files_and_shows_its_output(quickstart: Quickstart) -> None:
     result = quickstart("new", "orders", UV_OFFLINE="1", UV_CACHE_DIR=str(quickstart.folder / "empty"))
     assert result.returncode == 1
-    assert result.stderr.startswith("asgi-quickstart: uv failed with status 1; the files stay in orders\n")
+    assert result.stderr.startswith(
+        "asgi-quickstart: uv failed with status 1; the files stay in orders: `make lock setup` there goes on\n"
+    )
     assert "because the network was disabled" in " ".join(result.stderr.replace("│", "").split()).lower()
     assert "Traceback" not in result.stderr
     assert (quickstart.folder / "orders/main.py").exists()

@@ -176,6 +176,8 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
     steps = [f"cd {shlex.quote(str(path))}", *first, "make dev"]
     again = shlex.join(["asgi-quickstart", "new", str(path), *answers.flags()])
     click.echo("\nNext:\n" + "".join(f"  {step}\n" for step in steps) + f"\nThe same again:\n  {again}")
+    if not no_install and manager.to_obtain():
+        click.echo(f"\nBefore `make setup` and `make lock`, which ask for {manager.program}:\n  {manager.obtain}")
     if run:
         serve(path, answers)
 
@@ -194,9 +196,14 @@ def choose(path: Path, flags: dict[str, Value], *, yes: bool) -> Answers:
 def install(manager: Manager, path: Path) -> None:
     """Lock and install with the manager, showing that it is at work."""
     work = (("Locking", manager.lock, manager.writes[0]), ("Installing", manager.install, ".venv"))
-    for verb, words, made in work:
-        shown(f"{verb} with {manager.name}", partial(manager.run, words, path))
-        manager.check_made(made, path)
+    try:
+        for verb, words, made in work:
+            shown(f"{verb} with {manager.name}", partial(manager.run, words, path))
+            manager.check_made(made, path)
+    except (KeyboardInterrupt, interrupt.Stopped):
+        with suppress(OSError):  # the terminal may be gone
+            click.echo(f"the files stay in {path}: `make lock setup` there goes on")
+        raise
 
 
 def shown(title: str, work: Callable[[Callable[[str], None]], T]) -> T:

@@ -82,7 +82,8 @@ class Manager:
             raise
         if process.returncode:
             raise Error(
-                f"{self.name} failed with status {process.returncode}; the files stay in {folder}\n{''.join(last)}"
+                f"{self.name} failed with status {process.returncode}; the files stay in {folder}: "
+                f"`make lock setup` there goes on\n{''.join(last)}"
             )
 
     def check_made(self, name: str, folder: Path) -> None:

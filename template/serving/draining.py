@@ -78,6 +78,8 @@ class Draining:
             self.loop.call_soon_threadsafe(self._begin)
         elif monotonic() - self._first > SAME:
             self.loop.call_soon_threadsafe(lambda: self.cancel(streams=False))
+        if not self.linger:  # nor would it be called in a test whose loop stands still
+            return self._pass_on(number)
         # Twice half of it, so that the loop looks for requests in between, even if all has stood still for so long.
         later, half = self.loop.call_later, self.linger / 2
         self.loop.call_soon_threadsafe(later, half, later, half, self._pass_on, number)

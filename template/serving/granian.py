@@ -55,7 +55,6 @@ class Server(MPServer):
         self._sfd = self._sso.fileno()  # type: ignore[assignment]
         self._shd = SocketHolder(self._sfd, self._sso.family == socket.AF_UNIX, self.backlog)  # type: ignore[assignment, call-arg]
         self._sso.set_inheritable(True)
-        Loop.listening = self._sso
         signal.signal(signal.SIGTERM, self._terminate)
 
     def _listening(self) -> socket.socket:
@@ -92,6 +91,7 @@ class Server(MPServer):
 
 def work(*arguments: Any) -> None:
     """What a worker does. Where start-up fails granian ends it with 1, as the watchdog does where it must be replaced."""
+    _, Loop.listening = arguments[3]
     try:
         MPServer._spawn_asgi_lifespan_worker(*arguments)
     except SystemExit as ended:

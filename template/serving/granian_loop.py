@@ -27,6 +27,10 @@ class Loop(uvloop.Loop):
     linger = 0.0
     told = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.unknown = socket.socket()  # now: when it is needed, there may be no file left to open
+
     def add_signal_handler(self, sig: int, callback: Callable[[*Args], object], *args: *Args) -> None:
         def once() -> None:
             if not self.told:
@@ -39,9 +43,11 @@ class Loop(uvloop.Loop):
 
     def _accept_no_more(self) -> None:
         """Put a socket that nobody knows in the place of the one that all workers listen on, in this worker alone."""
-        with socket.create_server(("127.0.0.1", 0)) as unknown:
-            unknown.setblocking(False)
-            os.dup2(unknown.fileno(), self.listening.fileno())
+        with self.unknown:
+            self.unknown.bind(("127.0.0.1", 0))
+            self.unknown.listen()
+            self.unknown.setblocking(False)
+            os.dup2(self.unknown.fileno(), self.listening.fileno())
 
 
 @loops.register("uvloop")

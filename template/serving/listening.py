@@ -9,7 +9,7 @@ from contextlib import suppress
 
 ATTACH_FILTER = 26  # Linux's SO_ATTACH_FILTER
 # Load the byte of TCP's flags; if it has SYN, which opens a connection, drop the segment; let others pass.
-NO_SYN = array("B", struct.pack("HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 2, 6, 0, 0, 0, 6, 0, 0, 0xFFFF))
+NO_SYN = array("B", struct.pack("HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 2, 6, 0, 0, 0, 6, 0, 0, 0xFFFFFFFF))
 
 
 def handed_over() -> bool:

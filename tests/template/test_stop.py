@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ..promises import promise
-from ..service import Service, eventually, free_port
+from ..service import Service, clean_environment, eventually, free_port
 from . import probes
 from .fronts import caddy
 from .posting import answered, posting
@@ -66,6 +67,42 @@ def test_nobody_connects_after_it(service: Service) -> None:
         assert not asking.done()  # who would come now need not wait for it
         assert asking.result().json() == "done"
         assert ended(service) == 0
+
+
+@pytest.mark.parametrize("service", [{"server": "granian"}], ids=["granian"], indirect=True)
+def test_granian_stops_as_well_where_workers_are_not_forked(service: Service) -> None:
+    """As on macOS, and from Python 3.14 on."""
+    begin = 'if __name__ == "__main__":\n'
+    service.edit(
+        "serving/granian.py",
+        begin,
+        f"{begin}    import multiprocessing\n\n    multiprocessing.set_start_method('spawn')\n",
+    )
+    with service.started("run", **ONE_WORKER):
+        os.kill(master(service), signal.SIGTERM)
+        assert ended(service) == 0
+    assert "Traceback" not in service.log
+
+
+LOOP_STANDS_STILL = """
+import asyncio, os, signal
+from main import app, lifespan
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(lifespan(app).__aenter__())
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_ctrl_c_ends_a_test_that_has_the_lifespan_in_a_loop_that_stands_still(service: Service) -> None:
+    command = [".venv/bin/python", "-c", LOOP_STANDS_STILL]
+    result = subprocess.run(
+        command, cwd=service.folder, env=clean_environment(), capture_output=True, text=True, timeout=30
+    )
+    assert "stopped\n" == result.stdout, result.stderr
 
 
 @promise("Restart")
