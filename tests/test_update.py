@@ -216,6 +216,19 @@ def test_what_the_owner_needs_moves_to_a_pipfile_and_back(history: History, writ
     assert all(line in project.read_text() for line in more)
 
 
+@pytest.mark.parametrize("left", ["none", "compose", "kubernetes", "systemd"])
+def test_secrets_stay_ignored_when_their_deployment_goes(history: History, written: Write, left: str) -> None:
+    folder = written("1.0.0", "--deploy=compose,kubernetes")
+    secrets = [folder / "secrets/database_url", folder / "deploy/kubernetes/overlays/production/secrets/database_url"]
+    for secret in secrets:
+        secret.parent.mkdir(exist_ok=True)
+        secret.write_text("s3cr3t")
+    updated(history["1.0.0"], folder, f"--deploy={left}")
+    commit(folder)
+    assert all(secret.exists() for secret in secrets)
+    assert "database_url" not in git(folder, "ls-files")
+
+
 def test_works_in_a_folder_of_a_larger_repository(history: History, written: Write, tmp_path: Path) -> None:
     folder = written(path="services/orders")
     (tmp_path / "elsewhere").write_text("not committed")
