@@ -116,6 +116,27 @@ def test_refuses_what_could_not_be_undone(history: History, written: Write, tmp_
     refused(history["3.0.0"], folder, "serving is in the way", flags=(OFF,))
 
 
+@pytest.mark.parametrize("kind", ["submodule", "ignored"])
+def test_refuses_another_repository_in_the_way(history: History, written: Write, tmp_path: Path, kind: str) -> None:
+    folder = written()
+    other = folder / "channels"
+    other.mkdir()
+    git(other, "init", "--quiet")
+    commit(other)
+    if kind == "ignored":
+        edit(folder / ".gitignore", ".venv/\n", ".venv/\nchannels\n")
+    commit(folder)
+    assert ("160000" in git(folder, "ls-files", "--stage")) == (kind == "submodule")
+    words = ("channels is in the way: another repository is there",)
+    refused(history["1.0.0"], folder, *words, flags=("--realtime=full",))
+    shutil.rmtree(other / ".git")  # as after a clone without submodules
+    if kind == "submodule":
+        assert "" == git(folder, "status", "--porcelain")
+        refused(history["1.0.0"], folder, *words, flags=("--realtime=full",))
+    else:
+        updated(history["1.0.0"], folder, "--realtime=full")
+
+
 def test_refuses_what_git_would_not_do(history: History, written: Write) -> None:
     folder = written()
     lock = folder.parent / ".git/index.lock"

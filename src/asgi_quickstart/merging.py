@@ -66,7 +66,7 @@ def merged(base: Path, ours: Path, theirs: Path, unwanted: Iterable[str]) -> Ite
     """What comes of the service `ours`, without the files `unwanted`; the service itself is only read."""
     index = git.tracked(ours, neutral=False)
     was, comes = (set(map(str, names(folder))) for folder in (base, theirs))
-    check(ours, was | comes, set(index))
+    check(ours, was | comes, index)
     links = {name for name in index.keys() & (was | comes) if not index[name].startswith(b"100")}  # or repositories
     owned = set(index) - links
     with tempfile.TemporaryDirectory(prefix="asgi-quickstart-") as work:
@@ -92,15 +92,17 @@ def merged(base: Path, ours: Path, theirs: Path, unwanted: Iterable[str]) -> Ite
         yield Merge(folder, frozenset(conflicts), frozenset(kept), left_out, stages)
 
 
-def check(ours: Path, template: set[str], owned: set[str]) -> None:
+def check(ours: Path, template: set[str], index: Mapping[str, bytes]) -> None:
     """Refuse what could not be undone: files of the template that git does not know, or things in their way."""
-    for name in sorted(template - owned):
+    for name in sorted(template - index.keys()):
         place = ours / name
         if place.is_file() or place.is_symlink():
             raise Error(f"{name} is ignored by git, so an update of it could not be undone: `git add --force {name}`")
         for way in (place, *place.parents):
             if way == ours:
                 break
+            if index.get(str(way.relative_to(ours)), b"").startswith(b"160000") or os.path.lexists(way / ".git"):
+                raise Error(f"{way.relative_to(ours)} is in the way: another repository is there")
             if way.is_symlink() or way.exists() and (way == place or not way.is_dir()):
                 raise Error(
                     f"{way.relative_to(ours)} is in the way: the template has a {'file' if way == place else 'folder'} "
