@@ -126,6 +126,15 @@ def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) 
     return {name: (kept[name], now[name]) for name in now if kept.get(name, now[name]) != now[name]}
 
 
+def check_locks(update: Update) -> None:
+    """Refuse to lock over a file that is no lock of the service's own, or that git could not bring back."""
+    for name in update.managers[1].writes:
+        if not os.path.lexists(update.path / name):
+            continue
+        if update.switched:
+            raise Error(f"{update.path / name} is there and would be made anew: move it, or give --no-install")
+
+
 def stage_locks(manager: Manager, path: Path) -> None:
     """Tell git of the lock files, unless the owner has it ignore them."""
     written = [name for name in manager.writes if (path / name).exists()]
