@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .made_history import History, Release, commit, edit
+from .made_history import History, Release, commit, edit, git
 from .test_update import Write, contents, updated
 
 pytestmark = pytest.mark.slow
@@ -45,3 +45,22 @@ def test_the_lock_of_another_manager_is_not_written_over_a_file_of_the_owner(
     assert before == contents(folder)
     updated(history["1.0.0"], folder, "--manager=pip")
     assert "mine" == (folder / "requirements.txt").read_text()
+
+
+def test_a_lock_that_git_ignores_is_not_made_anew(history: History, written: Write) -> None:
+    folder = written("1.0.0", "--manager=pdm")
+    edit(folder / ".gitignore", ".venv/\n", ".venv/\npdm.lock\n")
+    (folder / "pdm.lock").write_text('[[package]]\nname = "six"\nversion = "1"\n')
+    commit(folder)
+    before = contents(folder)
+    refused(
+        update(history["2.0.0"], folder), "pdm.lock is ignored by git", "`git add --force pdm.lock`", "--no-install"
+    )
+    assert before == contents(folder)
+    updated(history["2.0.0"], folder)
+    assert before["pdm.lock"] == (folder / "pdm.lock").read_bytes()
+    git(folder, "reset", "--quiet", "--hard")
+    (folder / "pdm.lock").unlink()  # nothing would be lost, and it stays ignored
+    result = update(history["2.0.0"], folder)
+    assert 0 == result.returncode and (folder / "pdm.lock").exists(), result.stderr
+    assert "pdm.lock" not in git(folder, "ls-files")

@@ -133,6 +133,9 @@ def check_locks(update: Update) -> None:
             continue
         if update.switched:
             raise Error(f"{update.path / name} is there and would be made anew: move it, or give --no-install")
+        if name not in git.tracked(update.path, neutral=False):
+            why = f"{name} is ignored by git, so an update of it could not be undone"
+            raise Error(f"{why}: `git add --force {name}`, or give --no-install")
 
 
 def stage_locks(manager: Manager, path: Path) -> None:
