@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from .made_history import History, Release, commit, edit, git
-from .test_update import Write, contents, updated
+from .test_update import OFF, Write, contents, updated
 
 pytestmark = pytest.mark.slow
 
@@ -64,3 +64,22 @@ def test_a_lock_that_git_ignores_is_not_made_anew(history: History, written: Wri
     result = update(history["2.0.0"], folder)
     assert 0 == result.returncode and (folder / "pdm.lock").exists(), result.stderr
     assert "pdm.lock" not in git(folder, "ls-files")
+
+
+def test_a_conflict_in_what_poetry_reads_leaves_the_lock_to_the_owner(history: History, written: Write) -> None:
+    folder = written()
+    (folder / "poetry.toml").write_text("[installer]\nparallel = false\n")
+    commit(folder)
+    result = update(history["1.0.0"], folder, "--manager=poetry", manager="poetry", does="echo no luck; exit 1")
+    assert 1 == result.returncode and "no luck" not in result.stderr
+    assert "conflicts are marked in poetry.toml" in result.stderr
+    assert "git add poetry.toml" in result.stdout and "make lock setup" in result.stdout
+
+
+def test_conflicts_are_named_also_where_the_manager_fails(history: History, written: Write) -> None:
+    folder = written()
+    edit(folder / "main.py", "to be read from top to bottom", "MINE")
+    commit(folder)
+    result = update(history["3.0.0"], folder, OFF, "--manager=pdm", does="echo no luck; exit 1")
+    assert 1 == result.returncode and "no luck" in result.stderr
+    assert "\nconflicts are marked in main.py: settle them" in result.stderr

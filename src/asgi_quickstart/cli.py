@@ -251,13 +251,18 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
         click.echo("\n".join(updating.report(plan)))
         click.echo(f"\nTo go back:\n  {updating.way_back(plan, installed=locks)}\n")
         updating.write(plan)
+        conflicts = updating.conflicts(plan)
         if locks:
             work = partial(updating.lock_and_install, plan, versions)
-            for name, (was, now) in shown(f"Locking and installing with {new.name}", work).items():
+            try:
+                moved = shown(f"Locking and installing with {new.name}", work)
+            except Error as error:
+                if conflicts:  # they are there all the same
+                    raise Error(f"{str(error).rstrip()}\n{conflicts}") from error
+                raise
+            for name, (was, now) in moved.items():
                 click.echo(f"  moved     {name} {was} -> {now}")
         steps = updating.next_steps(plan, installed=locks)
         click.echo("\nNext:\n" + "".join(f"  {step}\n" for step in steps))
-        if plan.merge.conflicts:
-            raise Error(
-                f"conflicts are marked in {', '.join(sorted(plan.merge.conflicts))}: settle them, then `git add`"
-            )
+        if conflicts:
+            raise Error(conflicts)

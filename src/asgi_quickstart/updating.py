@@ -41,8 +41,8 @@ class Update:
 
     @property
     def lockable(self) -> bool:
-        """Whether what the lock is made from can be read: no conflict is in it."""
-        return not {"pyproject.toml", "Pipfile"} & self.merge.conflicts
+        """Whether the manager can read what it locks by: no conflict is in it."""
+        return not {"pyproject.toml", "Pipfile", "poetry.toml"} & self.merge.conflicts
 
     def diff(self) -> bytes:
         """What it changes, as git prints it in the repository that the service is in."""
@@ -124,6 +124,12 @@ def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) 
         stage_locks(manager, update.path)
     now = locking.versions(manager, update.path)
     return {name: (kept[name], now[name]) for name in now if kept.get(name, now[name]) != now[name]}
+
+
+def conflicts(update: Update) -> str:
+    """What to do about the conflicts; empty if there are none."""
+    named = ", ".join(sorted(update.merge.conflicts))
+    return f"conflicts are marked in {named}: settle them, then `git add`" if named else ""
 
 
 def check_locks(update: Update) -> None:
