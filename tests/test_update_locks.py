@@ -83,3 +83,20 @@ def test_conflicts_are_named_also_where_the_manager_fails(history: History, writ
     result = update(history["3.0.0"], folder, OFF, "--manager=pdm", does="echo no luck; exit 1")
     assert 1 == result.returncode and "no luck" in result.stderr
     assert "\nconflicts are marked in main.py: settle them" in result.stderr
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_an_environment_that_is_a_link_stays_on_the_way_back(
+    history: History, written: Write, tmp_path: Path, status: int
+) -> None:
+    folder = written()
+    edit(folder / ".gitignore", ".venv/\n", ".venv\n")
+    commit(folder)
+    (tmp_path / ".git/shared").mkdir()
+    (folder / ".venv").symlink_to(tmp_path / ".git/shared")
+    result = update(history["1.0.0"], folder, "--manager=pdm", does=f"{LOCKS}; exit {status}")
+    assert status == result.returncode
+    assert "To go back:\n  git -C . restore --staged --worktree . && make -C . setup\n" in result.stdout
+    git(folder, "reset", "--quiet", "--hard")
+    assert "rm -r .venv" not in updated(history["1.0.0"], folder, "--manager=pdm")
+    assert (folder / ".venv").is_symlink()

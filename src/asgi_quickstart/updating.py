@@ -176,7 +176,7 @@ def way_back(update: Update, *, installed: bool) -> str:
     """The command that undoes it."""
     path = shlex.quote(str(update.path))
     steps = [f"git -C {path} restore --staged --worktree ."]
-    if installed and update.switched:
+    if installed and update.switched and not (update.path / ".venv").is_symlink():
         steps.append(f"rm -rf {path}/.venv")
     return " && ".join([*steps, f"make -C {path} setup"] if installed else steps)
 
@@ -186,7 +186,8 @@ def next_steps(update: Update, *, installed: bool) -> list[str]:
     steps = [f"cd {shlex.quote(str(update.path))}"] if update.path != Path() else []
     steps += ["git diff --staged", *(f"git add {shlex.quote(name)}" for name in sorted(update.merge.conflicts))]
     if update.locks and not installed:
-        steps += ["rm -r .venv"] if update.switched and (update.path / ".venv").exists() else []
+        place = update.path / ".venv"
+        steps += ["rm -r .venv"] if update.switched and place.exists() and not place.is_symlink() else []
         steps += [*update.managers[1].to_obtain(), "make lock setup"]
     return [*steps, "make test"]
 
