@@ -95,6 +95,14 @@ def test_an_answers_file_that_is_no_answers_file_is_one_line(history: History, w
     refused(history["3.0.0"], folder, ANSWERS)
 
 
+def test_an_answers_file_that_is_a_link_is_refused_by_name(history: History, written: Write) -> None:
+    folder = written()
+    (folder / ANSWERS).rename(folder / "answers.yml")
+    (folder / ANSWERS).symlink_to("answers.yml")
+    commit(folder)
+    refused(history["3.0.0"], folder, f"{ANSWERS} is a link", "commit", flags=(OFF,))
+
+
 def test_a_recorded_choice_that_is_no_longer_offered_is_named_with_its_flag(history: History, written: Write) -> None:
     refused(history["3.0.0"], written(), "telemetry: 'none' is not one of off, full", "--telemetry")
 

@@ -65,6 +65,8 @@ def wrong(key: str, why: str) -> Error:
 
 def read(folder: Path) -> Recorded:
     """What the service in a folder records; raises Error when that is no longer what was written there."""
+    if (folder / FILE).is_symlink():  # git has only where it leads to
+        raise Error(f"{folder / FILE} is a link: put the file itself in its place, and commit it")
     try:
         content = yaml.safe_load((folder / FILE).read_text("utf-8"))
     except FileNotFoundError:
