@@ -301,3 +301,17 @@ def test_is_not_led_astray_by_the_users_git(history: History, written: Write, tm
     result = history["3.0.0"]("update", OFF, "--no-install", cwd=folder, **environment)
     assert result.returncode == 0, result.stderr
     assert b"\r" not in b"".join(contents(folder).values())
+
+
+def test_the_users_attributes_do_not_change_the_merge(history: History, written: Write, tmp_path: Path) -> None:
+    folder = written()
+    edit(folder / "main.py", "import", "# mine\nimport")
+    commit(folder)
+    attributes = tmp_path / ".git/config.d/git/attributes"  # where nobody looks for changes
+    attributes.parent.mkdir(parents=True)
+    attributes.write_text("* -merge\n")
+    environment = {"XDG_CONFIG_HOME": str(attributes.parents[1])}
+    result = history["3.0.0"]("update", OFF, "--no-install", cwd=folder, **environment)
+    assert result.returncode == 0, result.stderr
+    text = (folder / "main.py").read_text()
+    assert "# mine\nimport" in text and "its wiring, from top to bottom" in text

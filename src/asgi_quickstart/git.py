@@ -6,10 +6,15 @@ from pathlib import Path
 
 from .errors import Error
 
-# Temporary repositories of ours: no hooks, no signatures, no other line endings, whatever the user has configured.
+# Temporary repositories of ours: no hooks, no signatures, no other line endings, no other way to merge,
+# whatever the user has configured.
 NEUTRAL = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_CONFIG_COUNT": "1",  # nor the attributes that are read without any configuration
+    "GIT_CONFIG_KEY_0": "core.attributesFile",
+    "GIT_CONFIG_VALUE_0": os.devnull,
     "GIT_AUTHOR_NAME": "asgi-quickstart",
     "GIT_AUTHOR_EMAIL": "",
     "GIT_COMMITTER_NAME": "asgi-quickstart",
