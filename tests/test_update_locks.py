@@ -100,3 +100,12 @@ def test_an_environment_that_is_a_link_stays_on_the_way_back(
     git(folder, "reset", "--quiet", "--hard")
     assert "rm -r .venv" not in updated(history["1.0.0"], folder, "--manager=pdm")
     assert (folder / ".venv").is_symlink()
+
+
+def test_git_that_is_strict_about_line_endings_takes_the_lock(history: History, written: Write) -> None:
+    folder = written()
+    git(folder, "config", "core.autocrlf", "input")
+    git(folder, "config", "core.safecrlf", "true")
+    result = update(history["1.0.0"], folder, "--manager=pdm", does=LOCKS.replace("\\n", "\\r\\n"))
+    assert 0 == result.returncode, result.stderr
+    assert "pdm.lock" in git(folder, "ls-files")

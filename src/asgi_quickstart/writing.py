@@ -48,8 +48,8 @@ def remove(service: Path, name: str) -> None:
 
 
 def stage(service: Path, chosen: Iterable[str]) -> None:
-    """Tell git's index of files, so that it can restore what was there before."""
-    with_names(service, chosen, "add", "--all")
+    """Tell git's index of files, so that it can restore what was there before; whatever ends the lines of a lock."""
+    with_names(service, chosen, "-c", "core.safecrlf=false", "add", "--all")
 
 
 def with_names(service: Path, chosen: Iterable[str], *words: str) -> None:
