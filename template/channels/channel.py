@@ -23,6 +23,7 @@ class Channel:
     def __init__(self, history: int, position: Position | None = None) -> None:
         self.position = position  # None: not known yet
         self.history = deque[Frame](maxlen=history)
+        self.more = False  # Redis has more of it, which is still to be read
         self.batch = 0  # how many came at once, last
         self.subscribers: set[Subscription] = set()
         self.unsure: set[Subscription] = set()  # those who may know more than this worker, until Redis has answered
@@ -35,7 +36,7 @@ class Channel:
             self.history.clear()  # something is missing: nobody may read across it
         self.history.extend(messages)
         self.position = position
-        self.batch = len(messages)
+        self.batch = len(messages) + (self.batch if self.more else 0)
         self.changed = self.used = monotonic()
         for subscriber in self.subscribers:
             subscriber.wake()

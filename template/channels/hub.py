@@ -97,7 +97,7 @@ class Channels:
             raise Unavailable(f"{self.subscribers} subscribers already")
         channel = self._channel(name)
         subscription = Subscription(channel, after, self.settings.channel_queue, self._end)
-        if self.store and (not channel.position or (after and channel.after(after) is None)):
+        if self.store and (not channel.position or channel.more or (after and channel.after(after) is None)):
             channel.unsure.add(subscription)  # another worker may have been quicker
             self.store.wake()
         if beat:

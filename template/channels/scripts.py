@@ -28,6 +28,8 @@ return position
 """
 )
 # ARGV: and for how long to keep a position that nobody has published to: whoever asks may make up names of channels.
+# And how many entries to take at once, until they are 500 KB: a long history comes in pieces. The answer is how far this
+# piece goes, how far the channel is, and the piece.
 # A Redis that takes nothing now, but is no replica, can be read all the same: the epoch that it does not keep begins
 # nevertheless, and goes on until it does. The entry that the caller has read last comes again, to be compared.
 READ = (
@@ -43,7 +45,14 @@ else
 end
 if type(kept) == 'table' and kept.err and string.find(kept.err, 'READONLY', 1, true) then return kept end
 local from = known == epoch and ARGV[1] or string.format('%.0f-0', epoch)
-return {position, redis.call('XRANGE', KEYS[2], from, '+')}
+local piece, size, found = {}, 0, nil
+repeat
+    found = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', ARGV[3])
+    for _, entry in ipairs(found) do
+        piece[#piece + 1], size, from = entry, size + #entry[2][2], '(' .. entry[1]
+    end
+until #found < tonumber(ARGV[3]) or size > 500000
+return {#found < tonumber(ARGV[3]) and position or piece[#piece][1], position, piece}
 """
 )
 

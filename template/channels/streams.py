@@ -40,6 +40,7 @@ class Streams:
         self._redis = connect(str(settings.redis_url))
         self._publish = self._redis.register_script(PUBLISH)
         self._read = self._redis.register_script(READ)
+        self._count = 2 + 500_000 // settings.channel_message_bytes  # the one that is known, and one more at least
         self._reader = 0  # the id of its connection
         self._waking: asyncio.Task[None] | None = None
 
@@ -88,45 +89,50 @@ class Streams:
         self.available = True
         while not cancelled():
             for name, channel in list(self.channels.items()):
-                if channel.unsure or (channel.subscribers and channel.ask < monotonic()):
+                if channel.unsure or channel.more or (channel.subscribers and channel.ask < monotonic()):
                     await self._load(connection, name, channel)
             positions: dict[Any, Any] = {
-                keys(name)[1]: str(c.position) for name, c in self.channels.items() if c.position
+                keys(name)[1]: str(c.position) for name, c in self.channels.items() if c.position and not c.more
             }
-            found: Any = await connection.xread({**positions, NOTHING: "0-0"}, block=BLOCK * 1000)
+            block = None if any(c.more or c.unsure for c in self.channels.values()) else BLOCK * 1000
+            found: Any = await connection.xread({**positions, NOTHING: "0-0"}, self._count, block)
             for stream, entries in found or ():
                 if read := self.channels.get(name_of(stream)):
                     extend(read, [(id, fields["data"]) for id, fields in entries])
 
     async def _load(self, connection: "Redis", name: str, channel: Channel) -> None:
-        """Take what is new, and the position, which shows it if some of that is gone."""
+        """Take a piece of what is new, and the position, which shows it if some of that is gone."""
         waiting = list(channel.unsure)  # who comes while Redis is asked, may know more than its answer
         channel.ask = monotonic() + RENEW  # unless it is read, and somebody has published
-        known = str(channel.position)
+        known, limits = str(channel.position), (UNUSED, self._count)
         try:
-            position, entries = await self._read(keys(name), [known, UNUSED], client=connection)
+            position, top, entries = await self._read(keys(name), [known, *limits], client=connection)
             if entries and entries[0][0] == known:
                 again = message(Position.parse(known), entries.pop(0)[1][1])
                 if channel.history and channel.history[-1] != again:  # Redis lost it, and gave its id to another
                     ahead = f"{Position.parse(known).epoch}-{2**53}"
-                    position, entries = await self._read(keys(name), [ahead, UNUSED], client=connection)
+                    position, top, entries = await self._read(keys(name), [ahead, *limits], client=connection)
         except ReadOnlyError:
             raise
         except ResponseError as error:  # about this channel, of which the others must not suffer
             logger.error("channels: %s is not read: %s", name, error)
+            channel.more = False
         else:
             if position != known:
                 extend(channel, [(id, fields[1]) for id, fields in entries], Position.parse(position))
+            channel.more = position != top
             if Position.parse(position).number:
                 channel.ask = inf
-        channel.unsure.difference_update(waiting)
         for subscription in waiting:
-            subscription.wake()
+            # Of what is only known in part, nobody is told yet that nothing was missed, or that all is gone.
+            if not channel.more or (subscription.position and channel.after(subscription.position)):
+                channel.unsure.discard(subscription)
+                subscription.wake()
 
     async def _wake(self) -> None:
         """End the reader's waiting, which may be just about to begin."""
         with suppress(RedisError, OSError):
-            while self.available and any(channel.unsure for channel in self.channels.values()):
+            while self.available and any(c.unsure and not c.more for c in self.channels.values()):
                 await self._redis.client_unblock(self._reader)
                 await asyncio.sleep(0.002)
 

@@ -108,6 +108,11 @@ def test_who_falls_behind_more_than_its_queue_is_sent_away_and_who_comes_back_is
         assert len(await subscriber.next()) == 50  # it was away
         publish(20)
         assert len(await subscriber.next()) == 20  # it had no time to read any of what came at once
+        publish(20)
+        channel.more = True
+        publish(20)
+        assert len(await subscriber.next()) == 40  # a long history that came in pieces
+        channel.more = False
         publish(6)
         publish(1)
         with pytest.raises(channels.subscription.Left, match="too slow: 7 messages behind") as left:

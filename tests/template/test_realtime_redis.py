@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from ..pace import slowness
 from ..redis_server import needs_redis, redis_server
 from ..service import Service, eventually, free_port
+from ..slow_link import slow_link
 from .processes import workers
 from .subscribers import TRANSPORTS, ask, publish
 from .test_realtime import in_redis, write
@@ -178,3 +181,43 @@ def test_after_a_failover_behind_one_name_what_is_published_goes_to_the_new_mast
             assert subscriber.last == id
             subscriber.stop()
         assert "Traceback" not in service.log
+
+
+@needs_redis
+def test_a_large_history_over_a_slow_link_keeps_no_other_channel_waiting(tmp_path: Path) -> None:
+    service = write(tmp_path / "service", {})
+    with (
+        redis_server(tmp_path / "redis", keeps_all=False) as redis,
+        redis.client() as client,
+        slow_link(redis.port, 4_000_000) as port,
+        in_redis(service, redis, WEB_CONCURRENCY="1", REDIS_URL=f"redis://127.0.0.1:{port}/0"),
+    ):
+        sent = [(f"1-{n}", f"{n:060000}") for n in range(1, 251)]  # 15 MB, more than comes in redis-py's 3 seconds
+        for id, text in sent:
+            client.xadd("channels:large:stream", {"data": json.dumps(text)}, id)
+        client.set("channels:large:position", sent[-1][0])
+        witness = TRANSPORTS["events"](service, "orders").begin()
+        large = [TRANSPORTS[name](service, "large", last="1-0") for name in ("socket", "poll")]
+        new = TRANSPORTS["events"](service, "large")
+        for one in (*large, new):
+            one.start()
+        eventually(lambda: large[0].got, message=lambda: service.log)
+        up_to_date = TRANSPORTS["poll"](service, "large", last=sent[-1][0])  # what the worker knows now says otherwise
+        late = TRANSPORTS["events"](service, "large")
+        up_to_date.start()
+        late.start()
+        published = 0
+        deadline = time.monotonic() + 30
+        while not all(one.last == sent[-1][0] for one in (*large, new, late)):
+            assert time.monotonic() < deadline, service.log
+            id = publish(service, "orders", published).accepted()
+            eventually(lambda id=id: witness.last == id, 2 * slowness(), lambda: service.log)  # type: ignore[misc]
+            assert ask(service, "GET", "/health/ready").status == 200
+            published += 1
+        assert published > 5  # it was not all at once
+        for one in (*large, new, late, up_to_date, witness):
+            one.stop()
+            assert one.resets == 0
+        assert all(one.got == sent for one in large)
+        assert all((one.first, one.got) == (sent[-1][0], []) for one in (new, late, up_to_date))
+        assert "Redis is away" not in service.log
