@@ -45,7 +45,7 @@ class Subscribing:
         self.routes = polling, events, WebSocketRoute("/channels/{channel}/socket", Socket(*given))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or not scope["path"].startswith("/channels/"):
+        if scope["type"] == "lifespan" or "/channels/" not in scope["path"]:  # which may begin with a root_path
             return await self.app(scope, receive, send)
         for route in self.routes:
             match, found = route.matches(scope)

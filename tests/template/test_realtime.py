@@ -287,6 +287,19 @@ def test_an_owner_may_refuse_with_the_exception_of_starlette_too(tmp_path: Path)
         assert refused.value.response.status_code == 403
 
 
+def test_below_a_prefix_that_no_proxy_takes_away_all_is_there_too(tmp_path: Path) -> None:
+    service = write(tmp_path / "service", {})
+    service.edit("main.py", "    telemetry=telemetry,\n", '    telemetry=telemetry,\n    root_path="/api",\n')
+    with service.started("run", **SETTINGS, WEB_CONCURRENCY="1"):
+        first = json.loads(ask(service, "GET", "/api/channels/orders/poll").body)["id"]
+        headers = JSON | {"Authorization": f"Bearer {TOKEN}"}
+        id = ask(service, "POST", "/api/channels/orders", b"1", **headers).accepted()
+        with connect(f"ws://127.0.0.1:{service.port}/api/channels/orders/socket?after={first}") as websocket:
+            assert json.loads(websocket.recv(5)) == {"id": id, "data": 1}
+        assert publish(service, "orders", 2).status == 200
+        assert len(json.loads(ask(service, "GET", f"/channels/orders/poll?after={first}").body)["messages"]) == 2
+
+
 @promise("Channels", fixture="alone")
 def test_who_may_open_a_websocket(alone: Service) -> None:
     address = f"ws://127.0.0.1:{alone.port}/channels/orders/socket"
