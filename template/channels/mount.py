@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, FastAPI, Request
 from pydantic import BaseModel, JsonValue
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Match, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,6 +28,7 @@ def mount(app: FastAPI, channels: Channels, authorize: Authorize, *, origins: tu
     `page` shows a channel in the browser, at `/channels/page/`. The channels run while the application does.
     """
     if page:
+        app.add_api_route("/channels/page", lambda: RedirectResponse("page/"), include_in_schema=False)
         app.mount("/channels/page", StaticFiles(directory=Path(__file__).parent / "page", html=True))
     app.include_router(publishing(channels, authorize))
     app.user_middleware.append(Middleware(Subscribing, channels=channels, authorize=authorize, origins=origins))

@@ -106,6 +106,13 @@ def test_the_page_is_for_development_only(tmp_path: Path) -> None:
         assert ask(service, "GET", "/channels/page/index.html").status == 404
 
 
+def test_the_page_is_found_without_its_slash_too_and_a_channel_may_have_its_name(tmp_path: Path) -> None:
+    service = write_service(tmp_path / "service", realtime="full")
+    with service.started("run", ENVIRONMENT="development"):
+        assert "<title>Channels</title>" in service.get("/channels/page", follow_redirects=True).text
+        assert publish(service, "page", "a message").status == 200
+
+
 def test_the_page_needs_nothing_from_elsewhere(service: Service) -> None:
     page = Path(write_service(service.folder.parent / "full", realtime="full").folder) / "channels" / "page"
     for file in page.iterdir():
