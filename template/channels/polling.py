@@ -25,7 +25,7 @@ class Polling(Transport):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         seconds = wait(scope)
-        draining: Draining = scope["state"]["draining"]
+        draining: Draining = scope.get("state", {}).get("draining") or Draining(0)  # a test may run no lifespan
         frames: Sequence[Frame] = ()
         with await self.subscribe(scope, beat=False) as subscription:
             subscription.watch(receive)

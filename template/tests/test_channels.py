@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from starlette.websockets import WebSocketDisconnect
 
 from app.channels import channel_settings, channels
+from main import app
 
 
 def test_who_comes_back_gets_what_was_missed(client: TestClient) -> None:
@@ -42,6 +43,11 @@ def test_the_page_of_another_origin_opens_no_websocket(client: TestClient) -> No
     headers = {"Origin": "https://elsewhere.example"}
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/channels/orders/socket", headers=headers):
         pass
+
+
+def test_a_client_without_the_lifespan_polls_too() -> None:
+    answer = TestClient(app).get("/channels/orders/poll", params={"after": "1-1"})
+    assert answer.json()["reset"] is True
 
 
 def test_the_real_server_streams_events(server: httpx2.Client) -> None:
