@@ -15,9 +15,9 @@ from fastapi.testclient import TestClient
 # What a developer has set, in the shell or in .env, must not change what the tests see.
 os.environ["ENV_FILE"] = os.devnull
 
-from app.settings import Settings  # noqa: E402
+from serving.settings import ServingSettings  # noqa: E402
 
-names = [*Settings.model_fields]
+names = [*ServingSettings.model_fields]
 # :: if realtime == "full"
 from channels.settings import ChannelSettings  # noqa: E402
 
@@ -25,7 +25,7 @@ names += ChannelSettings.model_fields
 # :: endif
 for name in names:
     os.environ.pop(name.upper(), None)
-# A setting of yours that has no default goes here: os.environ["DATABASE_URL"] = "postgresql://..."
+# A setting of yours that has no default goes here: os.environ.setdefault("DATABASE_URL", "postgresql://...")
 
 from main import app  # noqa: E402
 
@@ -42,7 +42,7 @@ def client() -> Iterator[TestClient]:
 @pytest.fixture(scope="session")
 def ports() -> dict[str, str]:
     """A free port for each setting that is one."""
-    names = [name.upper() for name in Settings.model_fields if name.endswith("port")]
+    names = [name.upper() for name in ServingSettings.model_fields if name.endswith("port")]
     with ExitStack() as stack:
         free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
         return {name: str(bound.getsockname()[1]) for name, bound in zip(names, free, strict=True)}

@@ -43,7 +43,6 @@ SHELL = {  # what a developer may have set
     "PUBLISH_TOKEN": "of the shell",
     "CHANNEL_HISTORY": "1",
     "CHANNEL_QUEUE": "1",
-    "LOANS_MAX_MONTHS": "1",
 }
 
 
