@@ -17,9 +17,7 @@ from hypothesis import Phase, given, settings
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from asgi_quickstart import rendering
-
-from ..promises import SERVERS, promise
+from ..promises import promise
 from ..redis_server import RedisServer, needs_redis, redis_server
 from ..service import Service, eventually, write_service
 from .playing import STEPS, Step, assert_exact, number, play
@@ -287,19 +285,6 @@ def test_an_owner_may_refuse_with_the_exception_of_starlette_too(tmp_path: Path)
         assert refused.value.response.status_code == 403
 
 
-def test_below_a_prefix_that_no_proxy_takes_away_all_is_there_too(tmp_path: Path) -> None:
-    service = write(tmp_path / "service", {})
-    service.edit("main.py", "    telemetry=telemetry,\n", '    telemetry=telemetry,\n    root_path="/api",\n')
-    with service.started("run", **SETTINGS, WEB_CONCURRENCY="1"):
-        first = json.loads(ask(service, "GET", "/api/channels/orders/poll").body)["id"]
-        headers = JSON | {"Authorization": f"Bearer {TOKEN}"}
-        id = ask(service, "POST", "/api/channels/orders", b"1", **headers).accepted()
-        with connect(f"ws://127.0.0.1:{service.port}/api/channels/orders/socket?after={first}") as websocket:
-            assert json.loads(websocket.recv(5)) == {"id": id, "data": 1}
-        assert publish(service, "orders", 2).status == 200
-        assert len(json.loads(ask(service, "GET", f"/channels/orders/poll?after={first}").body)["messages"]) == 2
-
-
 @promise("Channels", fixture="alone")
 def test_who_may_open_a_websocket(alone: Service) -> None:
     address = f"ws://127.0.0.1:{alone.port}/channels/orders/socket"
@@ -391,19 +376,3 @@ def test_streams_end_when_the_service_drains_so_that_clients_come_back_with_thei
             assert time.monotonic() - started < 5
         assert service.process and service.process.wait(20) == 0
         assert "Traceback" not in service.log
-
-
-@pytest.mark.parametrize("server", SERVERS)
-def test_several_workers_without_redis_are_told_of_in_one_line(server: str, tmp_path: Path) -> None:
-    service = write(tmp_path / "service", {"server": server})
-    with service.started("run", **SETTINGS, WEB_CONCURRENCY="2"):
-        eventually(lambda: "each of the 2 workers has its own" in service.log)
-    assert "Traceback" not in service.log
-
-
-def test_nothing_of_it_is_in_a_service_without(tmp_path: Path) -> None:
-    service = write_service(tmp_path / "service")
-    names = [name for name in rendering.names(service.folder) if ".venv" not in name.parts]
-    text = "".join((service.folder / name).read_text() for name in names if name.name != ".copier-answers.yml").lower()
-    assert not [word for word in ("redis", "channel", "publish", "subscri") if word in text]
-    assert not (service.folder / "channels").exists()

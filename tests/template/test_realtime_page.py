@@ -100,6 +100,20 @@ def test_three_transports_show_the_same_and_come_back_with_what_they_missed(
         eventually(lambda: all_show(browser, shown))
 
 
+def test_the_page_fits_a_phone(tmp_path: Path, browser: Chrome) -> None:
+    service = write_service(tmp_path / "service", realtime="full")
+    phone = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    with service.started("run", ENVIRONMENT="development"):
+        browser.get(f"{service.url}/channels/page/")
+        eventually(lambda: all_open(browser))
+        for shown in browser.find_elements(By.CSS_SELECTOR, "input, button, section"):
+            assert 0 <= shown.rect["x"] and shown.rect["x"] + shown.rect["width"] <= 320, shown.get_attribute(
+                "outerHTML"
+            )
+        assert {"log"} == {each.get_attribute("role") for each in browser.find_elements(By.TAG_NAME, "ol")}
+
+
 def test_the_page_is_for_development_only(tmp_path: Path) -> None:
     service = write_service(tmp_path / "service", realtime="full")
     with service.started("run", HOST="127.0.0.1"):
