@@ -147,7 +147,7 @@ def ask_all_workers(service: Service, least: int = 100) -> tuple[int, list[int]]
 
 def slots(pid: int) -> Path:
     """The folder in which the worker counts."""
-    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    links = [os.path.realpath(link) for link in Path(f"/proc/{pid}/fd").iterdir()]  # some are closed meanwhile
     return Path(next(link for link in links if link.endswith(".slot"))).parent
 
 
