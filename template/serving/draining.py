@@ -19,8 +19,8 @@ LINGER = 0.5  # seconds in which requests on their way are still answered after 
 class Draining:
     """From the first signal on: readiness is red, streams end, and after `seconds` whatever is left is cancelled.
 
-    A second signal cancels at once. The lifespan enters it; the server's own handler of the signal is called too, and below
-    a master of `serving` that may `linger` later: it closes idle connections, and those that wait in the listening socket.
+    A second signal cancels at once. The lifespan enters it; the server's own handler of the signal is called too. It closes
+    idle connections and the listening socket, so with `linger` it is called later, below a master of `serving`.
     """
 
     def __init__(self, seconds: float, *, linger: bool = False) -> None:
