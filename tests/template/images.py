@@ -1,10 +1,8 @@
 """Images of generated services, built by the service's own `make image`, each once a run."""
 
-import os
 import shlex
 import subprocess
 from collections.abc import Mapping
-from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from asgi_quickstart import rendering
 from asgi_quickstart.answers import Answers
 from asgi_quickstart.options import document
 
-from .. import containers
+from .. import containers, once
 from ..service import Service
 from . import probes
 from .test_install import TOOLS, as_of, user_environment
@@ -102,22 +100,17 @@ class Images:
         """The name of an image; built by whoever asks first."""
         tag = "-".join([manager, base, *choices.values()])
         service = self.service(manager, base, **choices)
-        with (service.folder.parent / "built").open("a+") as built:
-            flock(built, LOCK_EX)
-            if not built.seek(0, os.SEEK_END):  # the other worker may have written since it was opened
+        with once.first(service.folder.parent / "built") as first:
+            if first:
                 build(service, tag)
-                built.write("yes")
         return f"localhost/{OURS}/{tag}"
 
     def service(self, manager: str, base: str, **choices: str) -> Service:
         """The service that an image is built from; written by whoever asks first."""
         folder = self.folder / "-".join([manager, base, *choices.values()])
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "written").open("a+") as written:
-            flock(written, LOCK_EX)
-            if not written.seek(0, os.SEEK_END):
+        with once.first(folder / "written") as first:
+            if first:
                 write(folder / "service", manager, image=base, **choices)
-                written.write("yes")
         return Service(folder / "service")
 
 
@@ -125,5 +118,4 @@ class Images:
 def images_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Images:
     """Builds an image when it is asked for, once for all workers."""
     containers.bases()
-    folder = tmp_path_factory.getbasetemp()  # each worker has one in that of the run
-    return Images((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "images")
+    return Images(once.folder_of_the_run(tmp_path_factory) / "images")

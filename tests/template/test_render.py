@@ -3,8 +3,10 @@
 import hashlib
 import subprocess
 import sys
-from functools import cache
+import tomllib
+from collections.abc import Hashable
 from pathlib import Path
+from types import CodeType
 
 import pytest
 from jinja2 import Environment
@@ -14,6 +16,7 @@ from asgi_quickstart.answers import Answers
 from asgi_quickstart.errors import UsageError
 from asgi_quickstart.options import document
 
+from .. import once
 from ..service import Service, clean_environment, combinations, every_combination, write_service
 
 pytestmark = pytest.mark.slow
@@ -29,13 +32,25 @@ def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Service:
     return write_service(tmp_path / "service", **request.param)
 
 
-def code_of(service: Service) -> str:
-    """What format, lint, types and tests depend on; combinations that share it are checked once."""
+def what_it_does(service: Service, *words: str) -> str:
+    """A digest of what `make WORDS` does and reads; combinations that share it differ in how they install."""
     digest = hashlib.sha256()
     for name in rendering.names(service.folder):
-        if ".venv" not in name.parts and name.suffix in (".py", ".toml", ".example", ".md") or name.name == "Makefile":
+        if ".venv" not in name.parts and (name.suffix == ".py" or name.name in (".env.example", "Pipfile")):
             digest.update(str(name).encode() + (service.folder / name).read_bytes())
+    settings = [line for line in (service.folder / "README.md").read_text().splitlines() if line.startswith("| `")]
+    tools = tomllib.loads((service.folder / "pyproject.toml").read_text())["tool"]
+    dry = subprocess.run(
+        ["make", "--dry-run", *words], cwd=service.folder, env=clean_environment(), capture_output=True, check=True
+    )
+    digest.update(repr([settings, tools["ruff"], tools["mypy"], tools["pytest"], dry.stdout]).encode())
     return digest.hexdigest()
+
+
+@pytest.fixture
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What was seen to work in this run."""
+    return once.folder_of_the_run(tmp_path_factory) / "done"
 
 
 SHELL = {  # what a developer may have set
@@ -58,12 +73,20 @@ def run(service: Service, *command: str, **environment: str) -> None:
     assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}{result.stderr}"
 
 
-def test_passes_its_own_checks_and_tests(rendered: Service) -> None:
-    run(rendered, "make", "check")
-    run(rendered, "make", "test", **SHELL)
+def test_passes_its_own_checks_and_tests(rendered: Service, done: Path) -> None:
+    with once.first(done / what_it_does(rendered, "check", "test")) as first:
+        if first:
+            run(rendered, "make", "check")
+            run(rendered, "make", "test", **SHELL)
 
 
-def test_boots_and_answers(rendered: Service) -> None:
+def test_boots_and_answers(rendered: Service, done: Path) -> None:
+    with once.first(done / what_it_does(rendered, "run", "dev")) as first:
+        if first:
+            boots(rendered)
+
+
+def boots(rendered: Service) -> None:
     with rendered.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="2") as service:
         assert service.get().json() == {"status": "ok"}
         assert service.get("/loans/schedule?amount=1000&rate=5&months=12").text.count("\n") == 12
@@ -93,12 +116,25 @@ NEED_AN_IMAGE = {"compose", "kubernetes"}
 OWNED = set[str]().union(*OWN.values())
 
 
+compile_anew = Environment.compile
+compiled: dict[Hashable, CodeType] = {}
+
+
+def compile_once(self: Environment, source: str, name: str | None = None, filename: str | None = None) -> CodeType:
+    """As Jinja compiles, for all of copier's environments, of which each rendering has two."""
+    key = type(self), source, name, filename
+    if key not in compiled:
+        compiled[key] = compile_anew(self, source, name, filename)
+    return compiled[key]
+
+
 @pytest.mark.parametrize("manager", document()["managers"]["default"])
 def test_every_combination_has_the_chosen_files_only_and_nothing_of_the_template_language(
     manager: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The same texts hundreds of times: compiled once, it takes half as long.
-    monkeypatch.setattr(Environment, "compile", cache(Environment.compile))
+    # The same texts hundreds of times: compiled once, and git not asked about every file, it takes a third of the time.
+    monkeypatch.setattr(Environment, "compile", compile_once)
+    monkeypatch.setattr("copier._main.is_git_available", lambda: False)
     words = {"uv", "pipenv", "poetry", "pdm"} - {manager} - ({"uv"} if manager == "pip" else set())  # uv locks for pip
     for combination in every_combination():
         if combination["manager"] != manager:
