@@ -1,5 +1,6 @@
 """A generated service: written, started, asked, edited, stopped."""
 
+import atexit
 import itertools
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -150,10 +152,17 @@ class Service:
                 self.process.wait()
 
 
+@cache  # most tests want one of a few, and it takes half a second
+def rendered_once(**given: Value) -> Path:
+    """The files of a service, until this process ends."""
+    files = rendering.rendered(Answers.complete(given))
+    atexit.register(files.__exit__, None, None, None)
+    return files.__enter__()
+
+
 def write_service(folder: Path, **given: Value) -> Service:
     """A service on the shared environment, which has the dependencies of every option."""
     folder.mkdir(parents=True)
-    with rendering.rendered(Answers.complete({"name": "service", **given})) as files:
-        rendering.write(files, folder)
+    rendering.write(rendered_once(**{"name": "service", **given}), folder)
     (folder / ".venv").symlink_to(sys.prefix)
     return Service(folder)
