@@ -24,6 +24,8 @@ async def authorize(connection: HTTPConnection, channel: str, action: Action) ->
     token = channel_settings.publish_token
     if action == "subscribe" or (settings.development and not token):
         return
-    given = connection.headers.get("authorization", "").removeprefix("Bearer ")
-    if not token or not compare_digest(given.encode(), token.get_secret_value().encode()):
+    scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+    # A header's bytes come as Latin-1, whatever they are.
+    right = token and compare_digest(given.encode("latin-1"), token.get_secret_value().encode())
+    if not right or scheme.lower() != "bearer":
         raise HTTPException(403, "to publish, send PUBLISH_TOKEN: Authorization: Bearer TOKEN")

@@ -31,12 +31,24 @@ def test_nobody_publishes_over_http_without_the_token(client: TestClient) -> Non
     assert client.post("/channels/orders", json="hello").status_code == 403
 
 
-def test_with_the_token_and_no_other_one_publishes(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = channel_settings.model_copy(update={"publish_token": SecretStr("right")})
+@pytest.mark.parametrize(
+    ("token", "given", "status"),
+    [
+        ("right", "Bearer wrong", 403),
+        ("right", "Bearer ", 403),
+        ("right", "right", 403),
+        ("right", "Bearer right", 200),
+        ("right", "bearer right", 200),
+        ("señal", "Bearer señal", 200),
+    ],
+)
+def test_with_the_token_and_no_other_one_publishes(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, token: str, given: str, status: int
+) -> None:
+    settings = channel_settings.model_copy(update={"publish_token": SecretStr(token)})
     monkeypatch.setattr("app.channels.channel_settings", settings)
-    for given, status in (("Bearer wrong", 403), ("Bearer ", 403), ("Bearer right", 200)):
-        answer = client.post("/channels/orders", json="hello", headers={"Authorization": given})
-        assert answer.status_code == status
+    answer = client.post("/channels/orders", json="hello", headers=[(b"Authorization", given.encode())])
+    assert answer.status_code == status
 
 
 def test_the_page_of_another_origin_opens_no_websocket(client: TestClient) -> None:
