@@ -93,7 +93,7 @@ def variables(text: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("realtime", ["none", "full"])
-def test_the_largest_bodies_of_all_requests_at_once_leave_half_of_the_memory(realtime: str) -> None:
+def test_the_largest_bodies_and_messages_of_all_clients_at_once_leave_half_of_the_memory(realtime: str) -> None:
     files = rendered(deploy=tuple(OWN), realtime=realtime)
     defaults = dict(re.findall(r"^# (\w+)=(\d+)(?: |$)", files[".env.example"], re.M))
     service = yaml.safe_load(files["compose.yaml"])["services"]["service"]
@@ -107,7 +107,8 @@ def test_the_largest_bodies_of_all_requests_at_once_leave_half_of_the_memory(rea
         (variables(machine), int(most), unit(files)["Service"]["MemoryMax"]),
     ):
         settings = {name: int({**defaults, **given}[name]) for name in defaults}
-        assert settings["MAX_CONCURRENCY"] * settings["MAX_BODY_BYTES"] * workers <= size(memory) / 2
+        largest = max(settings["MAX_BODY_BYTES"], settings["MAX_MESSAGE_BYTES"])
+        assert settings["MAX_CONCURRENCY"] * largest * workers <= size(memory) / 2
         if realtime == "full":
             assert settings["MAX_SUBSCRIBERS"] < settings["MAX_CONCURRENCY"]
             assert settings["CHANNEL_MESSAGE_BYTES"] < settings["MAX_BODY_BYTES"]
