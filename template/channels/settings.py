@@ -1,11 +1,14 @@
 """The settings of channels, read as those of serving are."""
 
+import re
 from typing import Self
 
-from pydantic import Field, RedisDsn, SecretStr, model_validator
+from pydantic import Field, RedisDsn, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 from serving.settings import ServingSettings
+
+from .connection import connect
 
 
 class ChannelSettings(BaseSettings):
@@ -22,6 +25,19 @@ class ChannelSettings(BaseSettings):
     channel_heartbeat_seconds: int = Field(20, ge=1)
     max_channels: int = Field(1000, ge=1)
     max_subscribers: int = Field(900, ge=1)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_url(cls, given: RedisDsn | None) -> RedisDsn | None:
+        if given:
+            if not re.fullmatch(r"/\d*", given.path or "/"):  # redis-py would take another one for database 0
+                raise ValueError("its path is the number of a database: redis://HOST:6379/0")
+            try:
+                pool = connect(str(given)).connection_pool
+                pool.connection_class(**pool.connection_kwargs)  # which is not opened
+            except Exception as error:
+                raise ValueError(f"redis-py does not take it: {error}") from None
+        return given
 
     @model_validator(mode="after")
     def _check_queue(self) -> Self:
