@@ -83,6 +83,7 @@ class Streams:
 
     async def _read_from(self, connection: "Redis") -> None:
         self._reader = await connection.client_id()
+        await self._read(keys(""), ["", UNUSED, 1], client=connection)  # a replica fails here, or one without scripts
         for name, channel in list(self.channels.items()):
             await self._load(connection, name, channel)  # whatever happened while it was away
         logger.info("channels: reading from Redis")

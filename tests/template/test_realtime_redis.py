@@ -156,6 +156,26 @@ def test_a_redis_that_takes_nothing_is_read_and_what_it_has_lost_is_a_reset_all_
         assert subscriber.connections == 1
 
 
+@needs_redis
+def test_a_redis_that_runs_no_script_or_is_a_replica_is_away_though_nobody_has_subscribed(tmp_path: Path) -> None:
+    service = write(tmp_path / "service", {})
+    with redis_server(tmp_path / "redis") as redis, redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-eval", "-evalsha")
+        with in_redis(service, redis, "/health/live", WEB_CONCURRENCY="1"):
+            eventually(lambda: "Redis is away: " in service.log, message=lambda: service.log)
+            assert ask(service, "GET", "/health/ready").status == 503
+            client.execute_command("ACL", "SETUSER", "default", "+@all")
+            eventually(lambda: ask(service, "GET", "/health/ready").status == 200, message=lambda: service.log)
+            client.replicaof("127.0.0.1", 1)
+            client.client_kill_filter(_type="normal", skipme=True)  # so that the reader comes back
+            calls = asked(client)
+            eventually(lambda: asked(client) > calls + 2, message=lambda: service.log)  # it tries again and again
+            assert ask(service, "GET", "/health/ready").status == 503
+            client.execute_command("REPLICAOF", "NO", "ONE")
+            eventually(lambda: ask(service, "GET", "/health/ready").status == 200, message=lambda: service.log)
+        assert "Traceback" not in service.log
+
+
 def asked(client: Redis) -> int:
     """How often Redis has run a script."""
     return int(client.info("commandstats")["cmdstat_evalsha"]["calls"])
