@@ -198,7 +198,7 @@ def test_after_a_failover_behind_one_name_what_is_published_goes_to_the_new_mast
             id = eventually(lambda: (said := publish(service, "orders", "new")).status == 200 and said.accepted())
             eventually(lambda: subscriber.resets == 1, message=lambda: service.log)
             eventually(lambda: ask(service, "GET", "/health/ready").status == 200)
-            assert subscriber.last == id
+            eventually(lambda: subscriber.last == id, message=lambda: service.log)
             subscriber.stop()
         assert "Traceback" not in service.log
 
