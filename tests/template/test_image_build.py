@@ -1,6 +1,7 @@
 """Building the images: what is built again and what is not, the same bytes twice, and what is said to wrong input."""
 
 import base64
+import os
 import re
 import shutil
 import ssl
@@ -77,6 +78,24 @@ def test_hadolint_has_nothing_against_it(manager: str, base: str) -> None:
         assert result.returncode == 0, result.stdout
         ignored = re.findall(r"^# hadolint ignore=\S+(.*)$", (folder / "Dockerfile").read_text(), re.M)
         assert all(reason.startswith(" # ") for reason in ignored)
+
+
+@pytest.mark.parametrize(("buildx", "wanted"), [(True, "docker buildx build --load"), (False, "podman build")])
+def test_docker_is_taken_only_with_buildx_and_only_an_image_asks_for_it(
+    buildx: bool, wanted: str, tmp_path: Path
+) -> None:
+    with rendering.rendered(Answers.complete({"name": "orders"})) as folder:
+        for name, status in (("docker", int(not buildx)), ("podman", 0)):
+            (tmp_path / name).write_text(f"#!/bin/sh\necho asked | tee -a {tmp_path}/asked\nexit {status}\n")
+            (tmp_path / name).chmod(0o755)
+        environment = clean_environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+        def would_run(word: str) -> str:
+            command = ["make", "--dry-run", word]
+            return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True).stdout
+
+        assert "ruff" in would_run("check") and not (tmp_path / "asked").exists()
+        assert f"\n{wanted} " in would_run("image")
 
 
 DRIFT = {
