@@ -1,14 +1,17 @@
 """Deployed by systemd on a bare machine: installed and released by the service's own scripts, on a real systemd."""
 
+import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from .. import made_history
 from ..promises import SERVERS
-from ..service import Service, eventually, write_service
+from ..service import BIN, Service, clean_environment, eventually, write_service
 from . import machine as machines
 from .machine import Machine, commit
 from .posting import posting
@@ -174,6 +177,20 @@ def test_a_release_that_does_not_start_is_left_for_the_one_before(deployed: Depl
     assert deployed.current == before
     assert posted.lost == []
     deployed.edit("main.py", "settings = load(Settings)\nraise SystemExit(3)", "settings = load(Settings)")
+
+
+def test_of_a_release_that_was_not_installed_nothing_is_left(tmp_path: Path) -> None:
+    service = write_service(tmp_path / "service", name=UNIT, deploy=("systemd",))
+    releases = tmp_path / f"root/srv/{UNIT}/releases"
+    (releases / "before").mkdir(parents=True)
+    (service.folder / ".venv").unlink()
+    made_history.git(service.folder, "init", "--quiet")
+    made_history.commit(service.folder)  # without a lock
+    environment = clean_environment() | {"ROOT": f"{tmp_path}/root", "PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = ["sh", "deploy/systemd/release"]
+    result = subprocess.run(command, cwd=service.folder, env=environment, capture_output=True, text=True)
+    assert result.returncode != 0 and "uv.lock" in result.stderr, result.stderr
+    assert ["before"] == [release.name for release in releases.iterdir()]
 
 
 @once
