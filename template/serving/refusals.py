@@ -27,7 +27,7 @@ def refusal_of(scope: Scope, headers: Mapping[bytes, bytes]) -> PlainTextRespons
     fields = scope["headers"]
     hosts = 1 if len(fields) == len(headers) else [name for name, _ in fields].count(b"host")
     # An empty one names nothing; granian makes it up where there is none.
-    if (hosts != 1 or not headers.get(b"host")) and scope.get("http_version", "1.1") == "1.1":
+    if hosts > 1 or (not headers.get(b"host") and scope.get("http_version", "1.1") == "1.1"):
         return HOST
     if b"content-length" in headers and b"transfer-encoding" in headers:
         return SMUGGLING

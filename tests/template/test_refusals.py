@@ -67,7 +67,7 @@ def exchange(service: Service, request: bytes) -> bytes:
 
 def statuses(service: Service, request: bytes) -> list[int]:
     """The statuses of all the answers on one connection until it is closed; none if it is closed without."""
-    lines = [line for line in exchange(service, request).split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+    lines = [line for line in exchange(service, request).split(b"\r\n") if line.startswith(b"HTTP/1.")]
     return [int(line.split()[1]) for line in lines]
 
 
@@ -79,6 +79,7 @@ SMUGGLED = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"  # after a request who
 BAD = {
     "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + HOST + b"\r\n", 400),
+    "two hosts in HTTP/1.0": (b"GET / HTTP/1.0\r\nHost: evil.example.com\r\n" + HOST + b"\r\n", 400),
     "another host": (b"GET / HTTP/1.1\r\nConnection: close\r\nHost: evil.example.com\r\n\r\n", 400),
     "length and chunked": (b"POST /length HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED, 400),
     "chunked and length": (b"POST /length HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + SMUGGLED, 400),
