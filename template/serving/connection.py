@@ -5,6 +5,8 @@ import logging
 from functools import cache
 from typing import Any, cast
 
+from httptools import HttpParserUpgrade
+
 from .cork import Corked
 from .draining import LINGER
 from .pipelining import Pipelining
@@ -49,11 +51,6 @@ class Connection(Pipelining):
     before = 0  # bytes of the read in which the last request ended; its end may be the beginning of headers
     deadline: asyncio.TimerHandle | None = None
 
-    @property
-    def answered(self) -> bool:
-        """Whether nobody but the client has anything to do."""
-        return self.cycle is None or self.cycle.response_complete
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Corked(transport)))
         self._wait_for_client()
@@ -65,13 +62,20 @@ class Connection(Pipelining):
     def data_received(self, data: bytes) -> None:
         self.latest = len(data)
         self.held += self.latest
-        super().data_received(data)
+        while data:
+            try:
+                super().data_received(data)
+                break
+            except HttpParserUpgrade as offer:
+                data = self.without_offer() + data[offer.args[0] :]
         if self.held > MAX_HEADERS:
             self.send_400_response("")
         elif self.answered:
             self._wait_for_client()
 
     def handle_websocket_upgrade(self) -> None:
+        if self._get_upgrade() != b"websocket":
+            raise  # what the parser has raised, to `data_received`
         self.transport = cast(Corked, self.transport).transport
         super().handle_websocket_upgrade()
         cast(Any, self.transport.get_protocol()).logger = logging.getLogger("uvicorn.websocket")  # of WORDY in logs.py

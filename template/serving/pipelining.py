@@ -5,7 +5,9 @@ from collections.abc import Sized
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from .versions import Versions
 
 MOST = 1000  # that may wait; so many come with a few reads only
 
@@ -22,10 +24,15 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-class Pipelining(HttpToolsProtocol):
+class Pipelining(Versions):
     """A connection that keeps few of the requests that were sent ahead, and tells the first when the client leaves."""
 
     running: RequestResponseCycle | None = None  # `cycle` is the last request, also of those that wait for this one
+
+    @property
+    def answered(self) -> bool:
+        """Whether nobody but the client has anything to do."""
+        return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -1,0 +1,20 @@
+"""Requests to uvicorn that offer to speak something newer than HTTP/1.1."""
+
+from httptools import HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class Versions(HttpToolsProtocol):
+    """A connection on which all offers but WebSockets are ignored: RFC 9110, 7.8. uvicorn ignores the body with them."""
+
+    def _should_upgrade(self) -> bool:
+        """Whether to leave the request to `handle_websocket_upgrade`."""
+        return self.scope["method"] != "CONNECT"  # which is no offer, but stops the parser too
+
+    def without_offer(self) -> bytes:
+        """The head of the last request for a new parser; the old one takes what follows for the other protocol."""
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        lines = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, self.scope["http_version"].encode())]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
