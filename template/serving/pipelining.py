@@ -7,7 +7,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from .versions import Versions
+from .versions import Unchunked, Versions
 
 MOST = 1000  # that may wait; so many come with a few reads only
 
@@ -51,4 +51,7 @@ class Pipelining(Versions):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.running = cycle
+        if cycle.scope["http_version"] == "1.0":
+            cycle.__class__ = Unchunked
+            cycle.waiting_for_100_continue = False  # which it does not know either
         super()._start_asgi_task(cycle, app)

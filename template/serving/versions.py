@@ -1,7 +1,18 @@
-"""Requests to uvicorn that offer to speak something newer than HTTP/1.1."""
+"""Requests of HTTP/1.0 to uvicorn, and those that offer to speak something newer than HTTP/1.1."""
 
 from httptools import HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+
+class Unchunked(RequestResponseCycle):
+    """An answer in HTTP/1.0, which knows no chunks: without a length, the body ends with the connection."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        self.chunked_encoding = False
+        if message["type"] == "http.response.body":
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
 
 
 class Versions(HttpToolsProtocol):

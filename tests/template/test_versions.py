@@ -133,3 +133,23 @@ def test_a_get_with_an_upgrade_that_is_not_wanted_is_answered(running: Service) 
     assert answers in ([], [b"200", b"200"])
     eventually(lambda: running.get().status_code == 200)
     assert "RecursionError" not in running.log
+
+
+@promise("Bad requests", fixture="running")
+def test_http_1_0_knows_no_chunks(running: Service) -> None:
+    """RFC 9112, 6.1: what has no length ends with the connection."""
+    for more in b"", b"Connection: close\r\n":
+        head, _, body = exchange(running, b"GET /pieces HTTP/1.0\r\n" + more + b"\r\n").partition(b"\r\n\r\n")
+        assert b" 200 " in head and b"transfer-encoding" not in head.lower(), head
+        assert body == b"piece 0\npiece 1\npiece 2\n"
+    for path, status, length in (b"/", b"200", 15), (b"/broken", b"500", 21):
+        head, _, body = exchange(running, b"GET " + path + b" HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+        assert head.split()[1] == status and b"content-length: %d" % length in head and len(body) == length, head
+
+
+@promise("Bad requests", fixture="running")
+def test_http_1_0_knows_no_status_before_the_answer(running: Service) -> None:
+    """RFC 9110, 10.1.1 and 15.2."""
+    head = b"POST /size HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+    answer = exchange(running, head, b"abcde")
+    assert answer.split()[1] == b"200" and answer.endswith(b"\r\n\r\n5"), answer
