@@ -76,6 +76,9 @@ class Connection(Pipelining):
     def handle_websocket_upgrade(self) -> None:
         if self._get_upgrade() != b"websocket":
             raise  # what the parser has raised, to `data_received`
+        if not self.answered:  # it would be upgraded before the answer
+            return self.send_400_response("")
+        cast(Corked, self.transport).send()  # an answer of this turn, before the WebSocket's
         self.transport = cast(Corked, self.transport).transport
         super().handle_websocket_upgrade()
         cast(Any, self.transport.get_protocol()).logger = logging.getLogger("uvicorn.websocket")  # of WORDY in logs.py

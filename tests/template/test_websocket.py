@@ -14,12 +14,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from ..promises import promise
-from ..service import BIN, Service, clean_environment, write_service
+from ..service import BIN, Service, clean_environment, eventually, write_service
 from .processes import workers
 
 pytestmark = pytest.mark.slow
 
 ECHO = """
+import asyncio
+import time
+from pathlib import Path
+
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 
@@ -31,7 +35,25 @@ async def mirror(websocket: WebSocket) -> None:
             await websocket.send(message | {"type": "websocket.send"})
     except WebSocketDisconnect:
         pass
+
+
+@app.get("/wait")
+async def wait() -> str:
+    await asyncio.sleep(0.5)
+    return "waited"
+
+
+@app.get("/block")
+async def block() -> str:
+    Path("begun").touch()
+    while not Path("sent").exists():
+        time.sleep(0.01)
+    return "blocked"
 """
+HANDSHAKE = (
+    "GET /mirror HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
 LIMIT = 100_000
 SETTINGS = {"HOST": "127.0.0.1", "WEB_CONCURRENCY": "1", "MAX_MESSAGE_BYTES": str(LIMIT)}
 MANY = 500
@@ -119,6 +141,36 @@ def test_a_setting_turns_compression_on(compressing: Service, record_property: R
     record_property("figure", f"{kilobytes(compressing, compressed=True):.0f} KB a WebSocket with compression")
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["in one piece", "apart"])
+@promise("WebSocket", fixture="running")
+def test_a_handshake_behind_another_request_comes_after_its_answer(running: Service, together: bool) -> None:
+    asked = [b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n", f"{HANDSHAKE}\r\n".encode()]
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in [b"".join(asked)] if together else asked:
+            connection.sendall(piece)
+        answer = b""
+        while b" 101 " not in answer and (more := connection.recv(4096)):  # or it is closed: the client asks again
+            answer += more
+    first, _, rest = answer.partition(b'"waited"')
+    assert first.startswith(b"HTTP/1.1 200 ") and (not rest or rest.startswith(b"HTTP/1.1 101 ")), answer
+
+
+@promise("WebSocket", fixture="running")
+def test_a_bad_handshake_is_not_answered_before_the_request_in_front_of_it(running: Service) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(b"GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        eventually((running.folder / "begun").exists)
+        connection.sendall(
+            HANDSHAKE.replace("Version: 13", "Version: 8").encode() + b"\r\n"
+        )  # read when it is answered
+        (running.folder / "sent").touch()
+        answer = b""
+        while b'"blocked"' not in answer and (more := connection.recv(4096)):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 200 ") and b'"blocked"' in answer, answer
+
+
 def kilobytes(service: Service, compressed: bool) -> float:
     """The memory that a worker needs for an idle WebSocket on which a message went to and fro."""
     (worker,) = workers(service)
@@ -140,10 +192,7 @@ def exchange(service: Service, compressed: bool) -> socket.socket:
     """A WebSocket on which a message went to and fro; without a library, which would need more than the server."""
     connection = socket.create_connection(("127.0.0.1", service.port), timeout=10)
     extensions = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if compressed else ""
-    connection.sendall(
-        "GET /mirror HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{extensions}\r\n".encode()
-    )
+    connection.sendall(f"{HANDSHAKE}{extensions}\r\n".encode())
     answer = b""
     while b"\r\n\r\n" not in answer:
         answer += connection.recv(4096)
