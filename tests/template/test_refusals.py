@@ -21,6 +21,7 @@ SLOW = (
     "@app.post('/length')\nasync def length(request: Request) -> int:\n    return len(await request.body())\n"
     "@app.post('/later')\nasync def later(request: Request) -> None:\n"
     "    await request.body()\n    await asyncio.sleep(0.001)\n"
+    "@app.post('/back')\nasync def back(request: Request) -> StreamingResponse:\n    return StreamingResponse(request.stream())\n"
     "@app.get('/header')\n@app.post('/header')\nasync def header(request: Request) -> str:\n"
     "    await request.body()\n    return ' '.join(request.headers.getlist('x-folded'))\n"
     "@app.get('/crash')\nasync def crash() -> None:\n    raise RuntimeError('by the test')\n"
@@ -154,6 +155,15 @@ def test_what_is_wrong_with_the_rest_of_an_answered_request_gets_no_second_answe
             while more := connection.recv(65536):
                 answer += more
     assert answer.startswith(b"HTTP/1.1 404 ") and answer.count(b"HTTP/1.1 ") == 1, answer
+
+
+@promise(
+    "Bad requests",
+    fixture="running",
+    granian="500 to a chunk that is none, from an endpoint that streams the request's body back; read it whole",
+)
+def test_a_chunk_that_is_none_is_refused_where_the_body_is_streamed_back_too(running: Service) -> None:
+    assert statuses(running, CHUNKED.replace(b"/length", b"/back") + b"no chunk\r\n") in ([400], [])
 
 
 @promise("Bad requests", fixture="running")
