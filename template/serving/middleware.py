@@ -114,7 +114,13 @@ class Serving:
             else:
                 await STOPPING(scope, receive, reply)
         except Exception:
-            scope["reply"] = reply  # for `crashed`, which Starlette calls outside of this
+
+            def reply_by(outer: Send) -> Send:
+                nonlocal send
+                send = outer
+                return reply
+
+            scope["request_id"], scope["reply_by"] = request_id, reply_by  # for `crashed`, called outside of this
             raise
         finally:
             del draining.open[task]
