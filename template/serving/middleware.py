@@ -57,15 +57,16 @@ class Serving:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
-        start = perf_counter()
-        status = 0
+        draining = self.draining
+        task = asyncio.current_task(draining.loop) or asyncio.current_task()  # it need not look for a loop it is told
+        assert task
+        if task in draining.open:  # asks itself, in process, as a batch does: part of the same request
+            return await self.app(scope, receive, send)
+        start, status = perf_counter(), 0
         asked: dict[bytes, bytes] = dict(scope["headers"])
         accepted = b"x-request-id" in asked and REQUEST_ID.fullmatch(asked[b"x-request-id"])
         request_id = accepted[0].decode() if accepted else getrandbits(128).to_bytes(16).hex()
         correlation_id.set(request_id)
-        draining = self.draining
-        task = asyncio.current_task(draining.loop) or asyncio.current_task()  # it need not look for a loop it is told
-        assert task
         draining.open[task] = False
 
         def answer(message: Message) -> Awaitable[None]:

@@ -1,5 +1,6 @@
 """Draining: what a client sees when the service is told to stop."""
 
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from ..promises import promise
+from ..promises import SERVERS, promise
 from ..service import Service, eventually
 from . import probes
 from .processes import master, workers
@@ -205,3 +206,42 @@ def test_the_deadline_or_a_second_signal_ends_what_takes_too_long(
         seconds = time.monotonic() - started
     record_property("figure", f"{how}: stopped after {seconds:.1f} s")
     assert seconds < 5
+
+
+@pytest.mark.parametrize("service", [{"server": server} for server in SERVERS], indirect=True, ids=str)
+def test_a_request_that_asks_the_service_itself_in_process_is_still_one_that_drains(service: Service) -> None:
+    probes.add_to(service)
+    main = service.folder / "main.py"
+    main.write_text(main.read_text() + BATCH)
+    with (
+        service.started("run", **ONE_WORKER, DRAIN_SECONDS="1", ALLOWED_HOSTS="127.0.0.1"),
+        ThreadPoolExecutor() as pool,
+    ):
+        answer = service.get("/batch?seconds=0")
+        assert answer.json() == ["done", "done"]
+        asking = pool.submit(service.get, "/batch?seconds=9")
+        eventually(lambda: service.log.count("asked itself") == 2)
+        stop(service)
+        assert asking.result().status_code == 503
+        assert ended(service) == 0
+    assert "Traceback" not in service.log
+    lines = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
+    named = [line for line in lines if line["request_id"] == answer.headers["x-request-id"]]
+    asked = ("httpx2", 'HTTP Request: GET http://itself/slow?seconds=0 "HTTP/1.1 200 OK"')
+    wanted = [asked, asked, ("root", "asked itself"), ("access", "GET /batch 200")]
+    assert [(line["logger"], line["message"]) for line in named] == wanted
+
+
+BATCH = """
+import httpx2
+import logging
+
+
+@app.get("/batch")
+async def batch(seconds: float) -> list[str]:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://itself") as client:
+        answers = [await client.get("/slow?seconds=0") for _ in range(2)]
+    logging.warning("asked itself")
+    await asyncio.sleep(seconds)
+    return [answer.json() for answer in answers]
+"""
