@@ -115,6 +115,6 @@ def load(settings: type[Settings]) -> Settings:
             if wrong["type"] == "default_factory_not_called":  # only because of another that is wrong
                 continue
             # Without the value that was given: it may be a secret.
-            name = "_".join(map(str, wrong["loc"])).upper()
+            name = (settings.model_config["env_nested_delimiter"] or "_").join(map(str, wrong["loc"])).upper()
             print(f"{name}: {wrong['msg']}" if name else wrong["msg"], file=sys.stderr)
         raise SystemExit(CANNOT_START) from None

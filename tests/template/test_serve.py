@@ -168,6 +168,30 @@ def test_a_wrong_setting_of_the_owners_stops_the_start_with_one_line(service: Se
     refuses_to_start(service, "LOANS_MAX_MONTHS", "0", "greater than or equal to 1")
 
 
+def test_a_wrong_nested_setting_of_the_owners_has_the_name_of_its_variable(service: Service) -> None:
+    service.edit("app/settings.py", "class Settings(ServingSettings):\n", NESTED)
+    refuses_to_start(service, "DB__POOL__SIZE", "many", "integer")
+
+
+NESTED = """
+from pydantic import BaseModel
+from pydantic_settings import SettingsConfigDict
+
+
+class Pool(BaseModel):
+    size: int = 5
+
+
+class Database(BaseModel):
+    pool: Pool = Pool()
+
+
+class Settings(ServingSettings):
+    model_config = SettingsConfigDict(env_nested_delimiter="__")
+    db: Database = Database()
+"""
+
+
 @pytest.mark.parametrize("service", [{"server": server} for server in SERVERS], indirect=True, ids=str)
 def test_a_port_that_is_taken_is_told_without_a_traceback(service: Service) -> None:
     with socket.create_server(("127.0.0.1", service.port)):
