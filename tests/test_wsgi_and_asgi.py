@@ -132,6 +132,13 @@ def test_a_wsgi_application_mounted_in_the_service(tmp_path: Path, server: str) 
         assert httpx2.post(f"{url}/count", content=body).text == "300000 bytes\n"
         assert httpx2.post(f"{url}/count", content=iter([body, body])).text == "600000 bytes\n"  # chunked
 
+        without_body = service.get("/legacy/count")
+        if server == "granian":
+            assert without_body.status_code == 500
+            eventually(lambda: "TypeError: A coroutine object is required" in service.log, message=lambda: service.log)
+        else:
+            assert without_body.text == "0 bytes\n"
+
         came = pieces(f"{url}/report")
         assert b"".join(piece for _, piece in came) == b"line 0\nline 1\nline 2\n"
         assert came[-1][0] - came[0][0] > 0.1  # of 0.6: not all of it at the end
