@@ -4,6 +4,7 @@ from functools import cache
 from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .middleware import STATUS
@@ -65,7 +66,10 @@ def route_of(scope: Scope) -> str:
     """The template of the route that was found, as `/items/{id}`; never the path itself, of which there is no end."""
     included = scope.get("fastapi", {}).get("effective_route_context")
     template: str = getattr(included, "path_format", "") or getattr(scope.get("route"), "path_format", "")
-    if len(scope.get("path_params", ())) == template.count("{"):  # else the path of a mount has parameters too
-        root: str = scope.get("root_path", "")
-        template = root.removeprefix(scope.get("app_root_path", root)) + template
-    return template or "unmatched"
+    root: str = scope.get("root_path", "")
+    prefix = root.removeprefix(scope.get("app_root_path", root))
+    if len(scope.get("path_params", ())) != template.count("{"):  # the path of a mount has parameters too
+        mounts = (route for route in scope["router"].routes if isinstance(route, Mount))
+        formats = (mount.path_format for mount in mounts if mount.path_regex.match(f"{prefix}/"))
+        prefix = next(formats, "").removesuffix("/{path}")
+    return prefix + template or "unmatched"

@@ -38,7 +38,9 @@ import time
 from collections.abc import AsyncIterator
 from fastapi import APIRouter, WebSocket
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import StreamingResponse
+from starlette.applications import Starlette
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
 inner = APIRouter(prefix="/inner")
 
@@ -68,6 +70,10 @@ async def crash() -> None:
     raise RuntimeError("on purpose")
 
 app.mount("/static", StaticFiles(directory="app"))
+tenant = FastAPI()
+tenant.add_api_route("/items/{number}", pid)
+app.mount("/tenants/{name}", tenant)
+app.mount("/files/{name:path}/in", Starlette(routes=[Route("/{number}", lambda request: Response())]))
 """
 LIVE = '    return Health(status="ok")\n\n\n@router.get("/health/ready"'
 
@@ -220,6 +226,9 @@ def test_labels_are_templates_and_known_methods_however_much_is_asked(measured: 
         measured.get(f"/api/outer/secret{number}/v1/inner/{number}")
         measured.get(f"/secret{number}")
         measured.get(f"/static/secret{number}")
+        measured.get(f"/tenants/secret{number}/items/{number}")
+        measured.get(f"/tenants/secret{number}/nothing")
+        measured.get(f"/files/secret/{number}/in/{number}")
         httpx2.request("PROPFIND", f"{measured.url}/loans/quote")
     measured.get("/api/outer/secret/v1/inner/letters")
     measured.get("/crash")
@@ -228,6 +237,9 @@ def test_labels_are_templates_and_known_methods_however_much_is_asked(measured: 
         ({"route": "unmatched", "status": "404"}, 20),
         ({"route": "/static", "status": "404"}, 20),
         ({"route": "/static", "status": "200"}, 1),
+        ({"route": "/tenants/{name}/items/{number}", "status": "200"}, 20),
+        ({"route": "/tenants/{name}", "status": "404"}, 20),
+        ({"route": "/files/{name}/in/{number}", "status": "200"}, 20),
         ({"route": "/loans/quote", "method": "OTHER", "status": "405"}, 20),
         ({"route": ROUTE, "status": "422"}, 1),
         ({"route": "/crash", "status": "500"}, 1),
