@@ -21,9 +21,14 @@ from app.state import State
 from channels.mount import mount
 
 # :: endif
-# :: endfilter
 from serving.crash import crashed
 from serving.draining import Draining
+
+# :: if telemetry == "full"
+from serving.exporter import send_last_traces
+
+# :: endif
+# :: endfilter
 from serving.middleware import Serving
 from serving.proxies import Proxies
 from serving.ready import ready
@@ -48,11 +53,15 @@ telemetry = TelemetryConfig(metrics=False, logs=False, auto_configure=True)
 # :: endif
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-    """Open what requests share (a pool, a client) before the first one; close it after the last."""
+    """Open what requests share (a pool, a client) before the first one."""
     watchdog = Watchdog(settings.worker_timeout, on=not settings.development)
     with draining, watchdog, SlowReaders(settings.header_seconds):
         ready()
         yield State(settings=settings, draining=draining)
+    # :: if telemetry == "full"
+    send_last_traces()
+    # :: endif
+    # The last one is answered: close it.
 
 
 middleware = [

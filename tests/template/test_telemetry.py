@@ -326,6 +326,22 @@ def test_traces_of_all_workers_reach_the_collector_before_the_service_ends(
     record_property("figure", f"{asked} of {asked} traces exported")
 
 
+@pytest.mark.parametrize("service", [{"server": "uvicorn"}], ids=["uvicorn"], indirect=True)
+def test_a_collector_that_does_not_answer_delays_the_end_by_8_seconds_whatever_is_left(service: Service) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and no more
+        traced = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "OTEL_BSP_SCHEDULE_DELAY": "600000",
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10",
+        }
+        with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1", **traced):
+            for _ in range(50):
+                service.get("/health/live")
+            begin = time.monotonic()
+        assert 8 < time.monotonic() - begin < 13
+    assert "Application shutdown complete" in service.log
+
+
 @pytest.mark.parametrize("server", document()["servers"]["default"])
 def test_nothing_of_it_is_in_a_service_without(server: str, tmp_path: Path) -> None:
     service = write_service(tmp_path / "service", server=server)
