@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tomllib
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from pip._internal.models.index import PyPI
 
 from asgi_quickstart.options import document
 
-from ..service import BIN, Service, clean_environment, write_service
+from ..service import BIN, Service, clean_environment, eventually, write_service
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +111,7 @@ def test_an_environment_that_python_could_not_finish_is_made_again(tmp_path: Pat
     (service.folder / ".venv").unlink()
     program = (service.folder / ".venv/bin" if word == "production" else tmp_path / "bin") / "python3"
     program.parent.mkdir(parents=True)
+    (program.parent / "uvicorn").touch()
     program.write_text('#!/bin/sh\nmkdir -p "$3/bin"\necho no ensurepip in "$3" >&2\nexit 1\n')
     program.chmod(0o755)
     environment = clean_environment() | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
@@ -128,14 +130,38 @@ def test_two_words_of_make_are_done_one_after_the_other(tmp_path: Path) -> None:
     subprocess.run(["make", "-j", "lock", "setup"], cwd=service.folder, env=environment, check=True)
 
 
-def test_a_first_installation_that_fails_leaves_no_half_environment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["nothing", "what `make lock` has made"])
+def test_a_first_installation_that_fails_leaves_no_half_environment(tmp_path: Path, before: str) -> None:
     service = write_service(tmp_path / "service")
     (service.folder / ".venv").unlink()
-    (tmp_path / "uv").write_text("#!/bin/sh\nmkdir .venv\necho no network >&2\nexit 1\n")
+    if before != "nothing":
+        (service.folder / ".venv/bin").mkdir(parents=True)
+    (tmp_path / "uv").write_text("#!/bin/sh\nmkdir -p .venv/bin\ntouch .venv/bin/uvicorn\necho no network >&2\nexit 1\n")
     (tmp_path / "uv").chmod(0o755)
     environment = clean_environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     for _ in range(2):
         result = subprocess.run(["make", "test"], cwd=service.folder, env=environment, capture_output=True, text=True)
         assert result.returncode != 0
         assert "no network\n" in result.stderr
+    assert not (service.folder / ".venv").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_first_installation_that_is_broken_off_leaves_no_half_environment(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    service = write_service(tmp_path / "service")
+    (service.folder / ".venv").unlink()
+    (tmp_path / "uv").write_text("#!/bin/sh\nmkdir -p .venv/bin\ntouch .venv/bin/uvicorn ../at_work\nexec sleep 60\n")
+    (tmp_path / "uv").chmod(0o755)
+    with subprocess.Popen(
+        ["make", "test"],
+        cwd=service.folder,
+        env=clean_environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        start_new_session=True,  # a terminal tells all of them
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    ) as make:
+        eventually((tmp_path / "at_work").exists)
+        os.killpg(make.pid, number)
+    assert make.returncode != 0
     assert not (service.folder / ".venv").exists()
