@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 ANSWERS = ".copier-answers.yml"
 OFF = "--telemetry=off"  # what 3.0.0 calls it
+LOCK = '[[package]]\nname = "six"\nversion = "1"\n'
 Write = Callable[..., Path]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from .made_history import History, Release, commit, edit, git
-from .test_update import OFF, Write, contents, updated
+from .test_update import LOCK, OFF, Write, contents, go_back, updated
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +91,7 @@ def test_an_environment_that_is_a_link_stays_on_the_way_back(
 ) -> None:
     folder = written()
     edit(folder / ".gitignore", ".venv/\n", ".venv\n")
+    (folder / "uv.lock").write_text(LOCK)
     commit(folder)
     (tmp_path / ".git/shared").mkdir()
     (folder / ".venv").symlink_to(tmp_path / ".git/shared")
@@ -109,3 +110,20 @@ def test_git_that_is_strict_about_line_endings_takes_the_lock(history: History, 
     result = update(history["1.0.0"], folder, "--manager=pdm", does=LOCKS.replace("\\n", "\\r\\n"))
     assert 0 == result.returncode, result.stderr
     assert "pdm.lock" in git(folder, "ls-files")
+
+
+@pytest.mark.parametrize("flags", [(), ("--manager=pdm",)])
+@pytest.mark.parametrize("there", [True, False])
+def test_the_way_back_without_a_lock_removes_only_an_environment_that_the_update_has_made(
+    history: History, written: Write, flags: tuple[str, ...], there: bool
+) -> None:
+    folder = written("1.0.0", "--manager=pdm" if not flags else "--manager=pip")
+    before = contents(folder)
+    if there:
+        (folder / ".venv").mkdir()
+    result = update(history["2.0.0"], folder, *flags)
+    assert 0 == result.returncode, result.stderr
+    go_back(result.stdout, folder)
+    assert before == contents(folder)
+    assert there == (folder / ".venv").exists()
+    assert "" == git(folder, "status", "--porcelain")

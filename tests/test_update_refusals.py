@@ -11,7 +11,7 @@ import yaml
 
 from .made_history import History, commit, edit, git
 from .service import BIN, clean_environment, eventually
-from .test_update import ANSWERS, OFF, Write, contents, go_back, refused, updated
+from .test_update import ANSWERS, LOCK, OFF, Write, contents, go_back, refused, updated
 
 pytestmark = pytest.mark.slow
 
@@ -231,6 +231,8 @@ def test_a_manager_that_fails_leaves_the_environment_as_it_was(
     history: History, written: Write, tmp_path: Path
 ) -> None:
     folder = written()
+    (folder / "uv.lock").write_text(LOCK)
+    commit(folder)
     before = contents(folder)
     (folder / ".venv").mkdir()
     (folder / ".venv/pyvenv.cfg").write_text("mine")

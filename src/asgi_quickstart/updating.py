@@ -174,11 +174,12 @@ def environment_of(update: Update) -> Iterator[None]:
 
 def way_back(update: Update, *, installed: bool) -> str:
     """The command that undoes it."""
-    path = shlex.quote(str(update.path))
+    path, place = shlex.quote(str(update.path)), update.path / ".venv"
+    locked = (update.path / update.managers[0].writes[0]).exists()  # else nothing can be installed
     steps = [f"git -C {path} restore --staged --worktree ."]
-    if installed and update.switched and not (update.path / ".venv").is_symlink():
+    if installed and not place.is_symlink() and (update.switched if locked else not place.exists()):
         steps.append(f"rm -rf {path}/.venv")
-    return " && ".join([*steps, f"make -C {path} setup"] if installed else steps)
+    return " && ".join([*steps, f"make -C {path} setup"] if installed and locked else steps)
 
 
 def next_steps(update: Update, *, installed: bool) -> list[str]:
