@@ -245,8 +245,7 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
         locks = plan.locks and plan.lockable and not no_install
         if locks and not new.installed:
             raise Error(f"{new.name} is not installed, nothing was changed: `{new.obtain}`, or give --no-install")
-        if locks:
-            updating.check_locks(plan)
+        updating.check_locks(plan, installed=locks)
         versions = locking.versions(old, path)
         click.echo("\n".join(updating.report(plan)))
         click.echo(f"\nTo go back:\n  {updating.way_back(plan, installed=locks)}\n")

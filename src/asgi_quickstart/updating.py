@@ -132,14 +132,14 @@ def conflicts(update: Update) -> str:
     return f"conflicts are marked in {named}: settle them, then `git add`" if named else ""
 
 
-def check_locks(update: Update) -> None:
+def check_locks(update: Update, *, installed: bool) -> None:
     """Refuse to lock over a file that is no lock of the service's own, or that git could not bring back."""
     for name in update.managers[1].writes:
         if not os.path.lexists(update.path / name):
             continue
-        if update.switched:
-            raise Error(f"{update.path / name} is there and would be made anew: move it, or give --no-install")
-        if name not in git.tracked(update.path, neutral=False):
+        if update.switched:  # without an installation `make lock` is what to type next
+            raise Error(f"{update.path / name} is there and would be made anew: move it")
+        if installed and name not in git.tracked(update.path, neutral=False):
             why = f"{name} is ignored by git, so an update of it could not be undone"
             raise Error(f"{why}: `git add --force {name}`, or give --no-install")
 
