@@ -115,7 +115,7 @@ def test_git_that_is_strict_about_line_endings_takes_the_lock(history: History, 
 def test_the_way_back_without_a_lock_removes_only_an_environment_that_the_update_has_made(
     history: History, written: Write, flags: tuple[str, ...], there: bool
 ) -> None:
-    folder = written("1.0.0", "--manager=pdm" if not flags else "--manager=pip")
+    folder = written("1.0.0", "--manager=pip" if flags else "--manager=pdm")
     before = contents(folder)
     if there:
         (folder / ".venv").mkdir()

@@ -291,6 +291,37 @@ def test_a_signal_cleans_up_and_a_second_one_does_not_stop_that(
     assert [] == list(temporary.iterdir())
 
 
+@pytest.mark.parametrize("git_does", [f'exec {shutil.which("git")} "$@"', "exit 1"])
+def test_ctrl_c_waits_for_the_files_to_be_written(
+    history: History, written: Write, tmp_path: Path, git_does: str
+) -> None:
+    folder = written()
+    program = tmp_path / ".git/bin/git"
+    program.parent.mkdir()
+    held = f"echo > {tmp_path}/.git/at_work; until test -e {tmp_path}/.git/go_on; do sleep 0.02; done; {git_does}"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *restore*) {held};; esac\nexec {shutil.which("git")} "$@"\n')
+    program.chmod(0o755)
+    environment = {"PYTHONPATH": str(history["2.0.0"].folder), "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    with subprocess.Popen(
+        [BIN / "python", "-m", "asgi_quickstart", "update", "--no-install"],
+        cwd=folder,
+        env=clean_environment() | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a terminal tells all of them
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stderr
+        eventually((tmp_path / ".git/at_work").exists, 60)
+        os.killpg(process.pid, signal.SIGINT)
+        (tmp_path / ".git/go_on").touch()
+        errors = process.stderr.read()
+    assert (130, "asgi-quickstart: stopped") == (process.returncode, errors.strip())
+    assert (folder / "serving/latter.py").exists() == (git_does != "exit 1")
+
+
 def test_refuses_the_environment_that_an_earlier_update_has_put_aside(history: History, written: Write) -> None:
     folder = written()
     (folder / ".venv.before").mkdir()

@@ -34,7 +34,14 @@ def run(*words: str, folder: Path, given: bytes = b"", neutral: bool = True, fin
     }
     environment |= {"LANGUAGE": "en"} | (NEUTRAL if neutral else {})
     try:
-        result = subprocess.run(["git", *words], cwd=folder, env=environment, input=given, capture_output=True)
+        result = subprocess.run(
+            ["git", *words],
+            cwd=folder,
+            env=environment,
+            input=given,
+            capture_output=True,
+            start_new_session=True,  # Ctrl-C on a terminal is for this process, which may have to wait with it
+        )
     except FileNotFoundError:
         raise Error("git is not installed, and an update needs it") from None
     if result.returncode not in fine:

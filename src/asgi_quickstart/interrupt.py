@@ -38,10 +38,12 @@ def at_once() -> AbstractContextManager[None]:
 def held() -> Iterator[None]:
     """Meanwhile they wait: for what must not be broken off."""
     came: list[int] = []
-    with _meanwhile(lambda number, _: came.append(number)):
-        yield
-    for number in came[:1]:
-        signal.raise_signal(number)
+    try:
+        with _meanwhile(lambda number, _: came.append(number)):
+            yield
+    finally:
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 @contextmanager
