@@ -87,7 +87,7 @@ def test_an_answers_file_that_was_edited_badly_is_one_line_that_names_the_key(
     refused(history["3.0.0"], folder, *words, flags=(OFF,))
 
 
-@pytest.mark.parametrize("text", ["a: [", "", "- a\n", "\0"])
+@pytest.mark.parametrize("text", ["a: [", "", "- a\n", "\0", '"a": !!timestamp x', "a: !!bool x", "a: !!int ''"])
 def test_an_answers_file_that_is_no_answers_file_is_one_line(history: History, written: Write, text: str) -> None:
     folder = written()
     (folder / ANSWERS).write_text(text)

@@ -71,7 +71,7 @@ def read(folder: Path) -> Recorded:
         content = yaml.safe_load((folder / FILE).read_text("utf-8"))
     except FileNotFoundError:
         raise Error(f"{folder} has no {FILE}: no service of asgi-quickstart is there") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:  # what a tag says is not so
         raise Error(f"{folder / FILE} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
