@@ -81,9 +81,11 @@ class Manager:
                 process.wait()
             raise
         if process.returncode:
+            output, way_out = "".join(last), "`make lock setup` there goes on"
+            if "is shadowed by your project" in output:  # as uv has it
+                way_out = "the service is called like a package that it needs: give it another name, with --name"
             raise Error(
-                f"{self.name} failed with status {process.returncode}; the files stay in {folder}: "
-                f"`make lock setup` there goes on\n{''.join(last)}"
+                f"{self.name} failed with status {process.returncode}; the files stay in {folder}: {way_out}\n{output}"
             )
 
     def check_made(self, name: str, folder: Path) -> None:

@@ -103,6 +103,15 @@ def test_from_an_empty_folder_to_the_first_answer(manager: str, tmp_path: Path) 
     run("make", "setup", status=2)
 
 
+def test_a_service_called_like_a_package_that_another_one_needs_is_to_have_another_name(tmp_path: Path) -> None:
+    command: list[str | Path] = [BIN / "asgi-quickstart", "new", tmp_path / "click", "--yes", "--manager=uv"]
+    environment = user_environment("uv", tmp_path)
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 1
+    line = result.stderr.partition("\n")[0]
+    assert "the service is called like a package that it needs" in line and "--name" in line, result.stderr
+
+
 @pytest.mark.parametrize(
     ("manager", "word"), [("pip", "setup"), ("pip", "lock"), ("pipenv", "setup"), ("uv", "production")]
 )
@@ -136,7 +145,9 @@ def test_a_first_installation_that_fails_leaves_no_half_environment(tmp_path: Pa
     (service.folder / ".venv").unlink()
     if before != "nothing":
         (service.folder / ".venv/bin").mkdir(parents=True)
-    (tmp_path / "uv").write_text("#!/bin/sh\nmkdir -p .venv/bin\ntouch .venv/bin/uvicorn\necho no network >&2\nexit 1\n")
+    (tmp_path / "uv").write_text(
+        "#!/bin/sh\nmkdir -p .venv/bin\ntouch .venv/bin/uvicorn\necho no network >&2\nexit 1\n"
+    )
     (tmp_path / "uv").chmod(0o755)
     environment = clean_environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     for _ in range(2):
