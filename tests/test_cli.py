@@ -203,7 +203,10 @@ def test_force_writes_through_no_link_and_over_nothing_else(quickstart: Quicksta
         place.write_text("mine")
     else:
         place.mkdir()
-    refused(quickstart("new", "orders", "--force", "--no-install"), 2, in_the_way, "in the way")
+    for flag in ("--no-install", "--dry-run"):
+        result = quickstart("new", "orders", "--force", flag)
+        refused(result, 2, in_the_way, "in the way")
+        assert "" == result.stdout
     assert list(precious.iterdir()) == []
     assert os.listdir(folder) == [in_the_way]
 

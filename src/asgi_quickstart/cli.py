@@ -164,6 +164,7 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
     if not no_install:
         rendering.check_absent(path, (*locks, ".venv"))
     with rendering.rendered(answers) as folder:
+        rendering.check_places(folder, path)
         files = rendering.names(folder)
         if dry_run:
             click.echo("\n".join(str(path / file) for file in [*files, *map(Path, locks)]))

@@ -71,8 +71,8 @@ def check_absent(path: Path, names: Iterable[str]) -> None:
             raise UsageError(f"{path / name} is there and would be made anew: move it, or give --no-install")
 
 
-def write(source: Path, path: Path) -> None:
-    """Put the files of `source` into `path`; whatever else is there stays as it is."""
+def check_places(source: Path, path: Path) -> None:
+    """Refuse a folder with something else where `source` has a file or a folder."""
     for name in names(source):
         for place in (name, *name.parents[:-1]):
             target = path / place
@@ -81,6 +81,10 @@ def write(source: Path, path: Path) -> None:
                 raise UsageError(
                     f"{target} is in the way: the template has a {'file' if place == name else 'folder'} there"
                 )
+
+
+def write(source: Path, path: Path) -> None:
+    """Put the files of `source` into `path`; whatever else is there stays as it is."""
     for name in names(source):
         target = path / name
         try:
