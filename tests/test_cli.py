@@ -106,6 +106,12 @@ def test_writes_into_a_path_that_is_not_utf_8(tmp_path: Path) -> None:
     assert [b"gr\xf6sse"] == os.listdir(os.fsencode(tmp_path))
 
 
+def test_prints_a_path_that_begins_with_a_dash_so_that_it_is_no_flag(quickstart: Quickstart) -> None:
+    printed = quickstart("new", "--name=orders", "--no-install", "--", "-orders").stdout
+    place = quickstart.folder / "-orders"
+    assert f"  cd {place}\n" in printed and f"  asgi-quickstart new {place} --name" in printed
+
+
 def test_makes_the_project_name_from_the_folder(quickstart: Quickstart) -> None:
     quickstart("new", "Mein größter Dienst", "--no-install")
     text = (quickstart.folder / "Mein größter Dienst/pyproject.toml").read_text()

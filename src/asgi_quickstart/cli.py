@@ -112,6 +112,8 @@ class Folder(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("it is empty; this folder is .", param, ctx)
+        if str(value).startswith("-"):  # in what is printed it would be taken for a flag
+            value = os.path.abspath(value)
         return super().convert(value, param, ctx)
 
 
