@@ -1,6 +1,5 @@
 """`asgi-quickstart new`, as it is typed: what it writes, what it prints, how it refuses."""
 
-import errno
 import os
 import shlex
 import signal
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asgi_quickstart import cli
 from asgi_quickstart.options import options
 
 from .conftest import Quickstart
@@ -239,16 +237,18 @@ def test_says_in_one_line_what_the_system_refuses(quickstart: Quickstart) -> Non
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "words"),
+    ("before", "path", "words"),
     [
-        ("", "> /dev/full", "standard output cannot be written: No space left on device"),
-        ("mkdir here && cd here && rmdir ../here;", "", "the current folder no longer exists"),
-        ("ulimit -f 1;", "", "cannot be made in /tmp (TMPDIR names another folder)"),
+        ("", "orders > /dev/full", "standard output cannot be written: No space left on device"),
+        ("PYTHONUNBUFFERED=1", "orders > /dev/full", "a file or standard output cannot be written: No space"),
+        ("mkdir here && cd here && rmdir ../here;", "orders", "the current folder no longer exists"),
+        ("here=$PWD/here; mkdir here && cd here && rmdir ../here;", "$here", "the current folder no longer exists"),
+        ("ulimit -f 1;", "orders", "cannot be made in /tmp (TMPDIR names another folder)"),
     ],
-    ids=["output", "folder", "temporary"],
+    ids=["output", "unbuffered", "folder", "path", "temporary"],
 )
-def test_says_in_one_line_what_the_shell_has_brought_about(tmp_path: Path, before: str, after: str, words: str) -> None:
-    command = f"{before} {BIN}/asgi-quickstart new orders --no-install {after}"
+def test_says_in_one_line_what_the_shell_has_brought_about(tmp_path: Path, before: str, path: str, words: str) -> None:
+    command = f"{before} {BIN}/asgi-quickstart new --no-install --name=orders {path}"
     result = subprocess.run(
         ["sh", "-c", command],
         cwd=tmp_path,
@@ -257,11 +257,6 @@ def test_says_in_one_line_what_the_shell_has_brought_about(tmp_path: Path, befor
         text=True,
     )
     refused(result, 1, words)
-
-
-def test_a_full_disk_is_not_standard_output() -> None:
-    full = OSError(errno.ENOSPC, "No space left on device")
-    assert cli.cause(full) == "a file cannot be written: No space left on device"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])

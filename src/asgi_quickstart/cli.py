@@ -56,7 +56,7 @@ def cause(error: OSError) -> str:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python tries once more when it exits
         return f"standard output cannot be written: {refused.strerror}"
     if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-        return f"a file cannot be written: {error.strerror}"
+        return f"a file or standard output cannot be written: {error.strerror}"
     try:
         os.getcwd()
     except FileNotFoundError:

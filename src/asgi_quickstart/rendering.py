@@ -35,6 +35,7 @@ def rendered(answers: Answers, template: Path = TEMPLATE, version: str = "") -> 
                 overwrite=True,
             )
         except OSError as error:
+            os.getcwd()  # when it has gone, that is the reason, and this raises it
             place = f"{tempfile.gettempdir()} (TMPDIR names another folder)"
             raise Error(f"the files cannot be made in {place}: {one_line(error)}") from error
         except (CopierError, ValueError) as error:
