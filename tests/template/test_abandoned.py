@@ -1,0 +1,75 @@
+"""Clients that leave, or say what no client should: nothing of theirs may stay in the service."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from ..promises import promise
+from ..service import Service, eventually, write_service
+from . import probes
+
+pytestmark = pytest.mark.slow
+
+LIMIT = 5
+SETTINGS = {"HOST": "127.0.0.1", "WEB_CONCURRENCY": "1", "MAX_CONCURRENCY": str(LIMIT), "MAX_MESSAGE_BYTES": "1000"}
+KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+HANDSHAKE = (
+    b"GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\n" + KEY + b"\r\n"
+)
+HELLO = b"\x81\x82\0\0\0\0hi"  # a text of two bytes, masked with zeroes
+HTTP2 = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: AAQAAAAA\r\n\r\n"  # it lets the server send nothing of an answer
+)
+LEFT = {
+    "a frame in the same packet as the handshake": HANDSHAKE + HELLO,
+    "an answer in HTTP 2 that is not read": HTTP2,
+    "HTTP 2 that is none": HTTP2 + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+TOO_BIG = b"\x82\xfe" + (1001).to_bytes(2) + bytes(4 + 1001)
+TASKS = """
+@app.get("/tasks")
+async def tasks() -> int:
+    return len(asyncio.all_tasks())
+"""
+
+
+@pytest.fixture(scope="module")
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that serves few at once, on each server."""
+    service = write_service(tmp_path_factory.mktemp("abandoned") / "service", **request.param)
+    probes.add_to(service)
+    service.edit("main.py", "app.include_router(loans)", TASKS)
+    with service.started("run", **SETTINGS):
+        yield service
+
+
+def opened(service: Service, data: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=5)
+    connection.sendall(data)
+    return connection
+
+
+@pytest.mark.parametrize("name", LEFT)
+@promise("Limits", fixture="running")
+def test_what_a_client_leaves_unfinished_does_not_stay_in_the_service(running: Service, name: str) -> None:
+    before = running.get("/tasks").json()
+    for _ in range(2 * LIMIT):
+        with opened(running, LEFT[name]) as connection:
+            assert connection.recv(100).startswith(b"HTTP/1.1 ")
+    eventually(lambda: (now := running.get("/tasks")).is_success and now.json() <= before, 5, lambda: running.log)
+
+
+@promise("WebSocket", fixture="running")
+def test_a_websocket_that_was_refused_is_closed_though_its_client_does_not_answer(running: Service) -> None:
+    with opened(running, HANDSHAKE) as connection:
+        assert b"101" in connection.recv(1000)
+        connection.sendall(TOO_BIG)
+        assert connection.recv(1000)[2:4] == (1009).to_bytes(2)
+        assert connection.recv(1000) == b""
+    with opened(running, HANDSHAKE.replace(KEY, b"")) as connection:
+        answer = connection.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 4")
+        assert b"\r\nconnection: close\r\n" not in answer or connection.recv(1000) == b""
