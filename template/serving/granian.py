@@ -28,6 +28,8 @@ from .settings import CANNOT_START, ServingSettings, load
 class Server(MPServer):
     """granian with one socket for all workers, as everywhere but on Linux: what waits in it outlives the worker."""
 
+    status = 0
+
     def startup(self, *arguments: Any) -> None:
         """Start the workers, and watch each in a thread, which logs."""
         logs.hold_while_forking()
@@ -36,7 +38,7 @@ class Server(MPServer):
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
         """Replace workers; give up if one of them cannot start, instead of trying again."""
         if any(self.wrks[number].inner.exitcode == CANNOT_START for number in workers):
-            self.interrupt_children.extend(workers)  # granian's status is then not 0
+            self.status = CANNOT_START
             self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
         else:
             for number in workers:
@@ -77,7 +79,7 @@ class Server(MPServer):
         """Tell the workers to stop, when nobody connects any more."""
         if self._sso:
             close(self._sso)
-        super().shutdown(exit_code)  # type: ignore[no-untyped-call]
+        super().shutdown(exit_code or self.status)  # type: ignore[no-untyped-call]
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self.pid:  # a worker that has only just been forked

@@ -1,13 +1,21 @@
 """A limit for WebSocket messages, which granian has no setting for."""
 
+import logging
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .settings import ServingSettings, load
+from .settings import CANNOT_START, ServingSettings, load
+
+logger = logging.getLogger("_granian")
 
 
 def application() -> ASGIApp:
-    """The service, with the limit."""
-    from main import app  # in the worker, so that a reload has the new one
+    """The service, with the limit; where it cannot be loaded, another worker could not load it either."""
+    try:
+        from main import app  # in the worker, so that a reload has the new one
+    except Exception:
+        logger.exception("Error loading the application")
+        raise SystemExit(CANNOT_START) from None
 
     return MessageSize(app, load(ServingSettings).max_message_bytes)
 

@@ -1,11 +1,13 @@
 """uvicorn, started as the settings say: `python -m serving.uvicorn [--reload]`."""
 
+import logging
 import os
 import signal
 import sys
 from pathlib import Path
 from socket import socket
 from types import FrameType
+from typing import Any
 
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
@@ -21,6 +23,19 @@ from .listening import close, handed_over
 from .open_files import raise_limit
 from .recycling import MASTER
 from .settings import ServingSettings, load
+
+logger = logging.getLogger("uvicorn.error")
+
+
+class Service(Config):
+    """What a worker serves; where it cannot be loaded, another worker could not load it either."""
+
+    def load_app(self) -> Any:
+        try:
+            return super().load_app()
+        except Exception:
+            logger.exception("Error loading the application")
+            sys.exit(STARTUP_FAILURE)
 
 
 class Master(Multiprocess):
@@ -77,7 +92,7 @@ if __name__ == "__main__":
     exporter.start()
     # :: endif
     reload = "--reload" in sys.argv[1:]
-    config = Config(
+    config = Service(
         "main:app",
         host=settings.host,
         port=settings.port,

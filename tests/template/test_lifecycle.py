@@ -28,6 +28,7 @@ pytestmark = pytest.mark.slow
 
 Record = Callable[[str, object], None]
 POST = {"amount": "1000", "rate": "5", "months": 12}
+BROKEN = ("settings = load(Settings)", "settings = load(Settings)\nraise RuntimeError('by the test')")
 DEATHS = 3
 
 
@@ -49,19 +50,36 @@ def keep_asking(ask: Callable[[], httpx2.Response], stop: Event) -> tuple[int, l
 def test_a_lifespan_that_raises_ends_the_process_with_a_status(service: Service, record_property: Record) -> None:
     service.edit("main.py", "    with draining,", "    raise RuntimeError('no database')\n    with draining,")
     started = time.monotonic()
+    output = cannot_start(service, WEB_CONCURRENCY="2")
+    seconds = time.monotonic() - started
+    record_property("figure", f"a start-up that raises: ended after {seconds:.1f} s")
+    assert seconds < 5 * slowness()
+    assert "RuntimeError: no database" in output
+
+
+def cannot_start(service: Service, **settings: str) -> str:
+    """What `make run` prints, which must end by itself, with status 3."""
     result = subprocess.run(
         ["make", "--silent", "run"],
         cwd=service.folder,
-        env=clean_environment() | {"PORT": str(service.port), "HOST": "127.0.0.1", "WEB_CONCURRENCY": "2"},
+        env=clean_environment() | {"PORT": str(service.port), "HOST": "127.0.0.1"} | settings,
         capture_output=True,
         text=True,
         timeout=20,
     )
-    seconds = time.monotonic() - started
-    record_property("figure", f"a start-up that raises: ended after {seconds:.1f} s")
-    assert result.returncode != 0
-    assert seconds < 5 * slowness()
-    assert "RuntimeError: no database" in result.stdout + result.stderr
+    assert result.stderr.endswith("Error 3\n"), result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+@promise("Start")
+def test_code_that_cannot_be_loaded_ends_the_process_with_one_traceback(service: Service) -> None:
+    service.edit("main.py", *BROKEN)
+    assert cannot_start(service, WEB_CONCURRENCY="1").count("RuntimeError: by the test") == 1
+
+
+@promise("Start")
+def test_a_wrong_setting_that_workers_alone_read_ends_the_process(service: Service) -> None:
+    assert "LOANS_MAX_MONTHS: Input should" in cannot_start(service, LOANS_MAX_MONTHS="0")
 
 
 @promise("Start")
@@ -275,6 +293,11 @@ def test_workers_stay_when_those_that_should_replace_them_cannot_start(service: 
         eventually(lambda: "DRAIN_SECONDS: " in service.log and set(workers(service)) == old, 20, lambda: service.log)
         assert service.get().status_code == 200
         (service.folder / ".env").write_text("DRAIN_SECONDS=2\n")
+        service.edit("main.py", *BROKEN)
+        os.kill(master(service), signal.SIGHUP)
+        eventually(lambda: "by the test" in service.log and set(workers(service)) == old, 20, lambda: service.log)
+        assert service.get().status_code == 200
+        service.edit("main.py", *reversed(BROKEN))
         os.kill(master(service), signal.SIGHUP)
         eventually(lambda: not old & set(workers(service)), 20, lambda: service.log)
         assert service.get().status_code == 200
