@@ -50,36 +50,40 @@ def keep_asking(ask: Callable[[], httpx2.Response], stop: Event) -> tuple[int, l
 def test_a_lifespan_that_raises_ends_the_process_with_a_status(service: Service, record_property: Record) -> None:
     service.edit("main.py", "    with draining,", "    raise RuntimeError('no database')\n    with draining,")
     started = time.monotonic()
-    output = cannot_start(service, WEB_CONCURRENCY="2")
+    ended = run(service, WEB_CONCURRENCY="2")
     seconds = time.monotonic() - started
     record_property("figure", f"a start-up that raises: ended after {seconds:.1f} s")
+    assert ended.returncode != 0
     assert seconds < 5 * slowness()
-    assert "RuntimeError: no database" in output
+    assert "RuntimeError: no database" in ended.stdout
 
 
-def cannot_start(service: Service, **settings: str) -> str:
-    """What `make run` prints, which must end by itself, with status 3."""
-    result = subprocess.run(
+def run(service: Service, **settings: str) -> subprocess.CompletedProcess[str]:
+    """`make run`, which must end by itself."""
+    return subprocess.run(
         ["make", "--silent", "run"],
         cwd=service.folder,
         env=clean_environment() | {"PORT": str(service.port), "HOST": "127.0.0.1"} | settings,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=20,
     )
-    assert result.stderr.endswith("Error 3\n"), result.stdout + result.stderr
-    return result.stdout + result.stderr
 
 
 @promise("Start")
 def test_code_that_cannot_be_loaded_ends_the_process_with_one_traceback(service: Service) -> None:
     service.edit("main.py", *BROKEN)
-    assert cannot_start(service, WEB_CONCURRENCY="1").count("RuntimeError: by the test") == 1
+    ended = run(service, WEB_CONCURRENCY="1")
+    assert ended.stdout.count("RuntimeError: by the test") == 1
+    assert ended.stdout.endswith("Error 3\n"), ended.stdout
 
 
 @promise("Start")
 def test_a_wrong_setting_that_workers_alone_read_ends_the_process(service: Service) -> None:
-    assert "LOANS_MAX_MONTHS: Input should" in cannot_start(service, LOANS_MAX_MONTHS="0")
+    ended = run(service, LOANS_MAX_MONTHS="0")
+    assert "LOANS_MAX_MONTHS: Input should" in ended.stdout
+    assert ended.stdout.endswith("Error 3\n"), ended.stdout
 
 
 @promise("Start")
