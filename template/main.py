@@ -53,7 +53,7 @@ telemetry = TelemetryConfig(metrics=False, logs=False, auto_configure=True)
 # :: endif
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-    """Open what requests share (a pool, a client) before the first one."""
+    """Open what requests share (a pool, a client) before the first one; close it after the last."""
     watchdog = Watchdog(settings.worker_timeout, on=not settings.development)
     with draining, watchdog, SlowReaders(settings.header_seconds):
         ready()
@@ -61,7 +61,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     # :: if telemetry == "full"
     send_last_traces()
     # :: endif
-    # The last one is answered: close it.
 
 
 middleware = [

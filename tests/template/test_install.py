@@ -157,6 +157,18 @@ def test_a_first_installation_that_fails_leaves_no_half_environment(tmp_path: Pa
     assert not (service.folder / ".venv").exists()
 
 
+def test_a_link_in_the_place_of_the_environment_is_left_alone(tmp_path: Path) -> None:
+    service = write_service(tmp_path / "service")
+    (service.folder / ".venv").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (service.folder / ".venv").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "uv").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "uv").chmod(0o755)
+    environment = clean_environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert subprocess.run(["make", "test"], cwd=service.folder, env=environment, capture_output=True).returncode != 0
+    assert (service.folder / ".venv").is_symlink()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_first_installation_that_is_broken_off_leaves_no_half_environment(
     tmp_path: Path, number: signal.Signals
