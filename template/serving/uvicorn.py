@@ -11,7 +11,7 @@ from typing import Any
 
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors import ChangeReload, Multiprocess, multiprocess
 
 # :: if telemetry == "full"
 from serving import exporter
@@ -38,6 +38,18 @@ class Service(Config):
             sys.exit(STARTUP_FAILURE)
 
 
+class Worker(Server):
+    """uvicorn's server, but it ends in time where the lifespan hangs: master and reloader would wait for ever."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:  # else the time runs already
+            signal.alarm(load(ServingSettings).drain_seconds + 5)  # nobody handles SIGALRM, so it ends the process
+        super().handle_exit(sig, frame)
+
+
+multiprocess.Server = Worker  # type: ignore[attr-defined] # which has no setting for it
+
+
 class Master(Multiprocess):
     """uvicorn's master of workers, for one worker too: it replaces a worker that died."""
 
@@ -46,7 +58,8 @@ class Master(Multiprocess):
     def init_processes(self) -> None:
         """Start the workers, and wait until each is ready or has failed to start."""
         super().init_processes()
-        signal.signal(signal.SIGTERM, self._terminate)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._terminate)
         signal.signal(signal.SIGHUP, self._restart)
         for process in self.processes:
             process.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit)
@@ -107,7 +120,7 @@ if __name__ == "__main__":
     )
     sockets = listening(config)
     if reload:
-        ChangeReload(config, target=Server(config).run, sockets=sockets).run()
+        ChangeReload(config, target=Worker(config).run, sockets=sockets).run()
     else:
         os.environ[MASTER] = str(os.getpid())
         master = Master(config, sockets)

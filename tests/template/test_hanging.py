@@ -1,0 +1,64 @@
+"""A lifespan that hangs, blocks or raises; and a master, or a terminal, that is gone."""
+
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pexpect  # type: ignore[import-untyped]
+import pytest
+
+from ..promises import SERVERS, promise
+from ..service import Service, clean_environment, eventually
+from . import probes
+from .processes import master, workers
+from .test_drain import ended
+
+# Newer versions of Python warn of any fork beside threads; what pexpect's child does next is exec.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")]
+
+SETTINGS = {"HOST": "127.0.0.1", "DRAIN_SECONDS": "1"}
+TWO_WORKERS = SETTINGS | {"WEB_CONCURRENCY": "2"}
+YIELD = "        yield State(settings=settings, draining=draining)\n"
+HANG = "        print('it hangs', flush=True)\n        await __import__('asyncio').sleep(1000)\n"
+BLOCK = "        print('it hangs', flush=True)\n        __import__('time').sleep(1000)\n"
+RAISE = "        raise RuntimeError('no goodbye')\n"
+
+every_server = pytest.mark.parametrize("service", [{"server": name} for name in SERVERS], ids=SERVERS, indirect=True)
+
+
+class Hanging(Service):
+    """A service that is not ready while it starts, and will never be."""
+
+    def _is_ready(self) -> bool:
+        return "it hangs" in self.log
+
+
+def nobody_listens(service: Service) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", service.port)) != 0
+
+
+@promise("Drain")
+@pytest.mark.parametrize("word", ["dev", "run"])
+@pytest.mark.parametrize("when", ["start", "stop"])
+def test_ctrl_c_ends_a_service_whose_lifespan_hangs(service: Service, word: str, when: str) -> None:
+    service.edit("main.py", YIELD, HANG + YIELD if when == "start" else YIELD + HANG)
+    if when == "start":
+        service = Hanging(service.folder)
+    with service.started(word, **TWO_WORKERS):
+        assert service.process
+        os.killpg(service.process.pid, signal.SIGINT)
+        ended(service, 15)
+        assert nobody_listens(service)
+
+
+@pytest.mark.parametrize("service", [{"server": "uvicorn"}], ids=["uvicorn"], indirect=True)
+def test_a_worker_whose_lifespan_hangs_at_the_end_is_replaced(service: Service) -> None:
+    service.edit("main.py", YIELD, YIELD + HANG)
+    with service.started("run", **SETTINGS, WEB_CONCURRENCY="1"):
+        (old,) = workers(service)
+        os.kill(master(service), signal.SIGHUP)
+        eventually(lambda: workers(service) and old not in workers(service), 20, lambda: service.log)
+        assert service.get().status_code == 200
