@@ -119,7 +119,8 @@ class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
             await serve(self.wsgi, config, shutdown_trigger=stopped, mode="asgi")
         except LifespanFailureError as error:
             self.log.error("%s", error)
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+            if not stop.is_set():  # else it was the shutdown, and the master would end for it
+                sys.exit(Arbiter.WORKER_BOOT_ERROR)
         finally:
             beat.cancel()
 

@@ -62,3 +62,17 @@ def test_a_worker_whose_lifespan_hangs_at_the_end_is_replaced(service: Service) 
         os.kill(master(service), signal.SIGHUP)
         eventually(lambda: workers(service) and old not in workers(service), 20, lambda: service.log)
         assert service.get().status_code == 200
+
+
+@promise("Restart")
+def test_workers_whose_lifespan_raises_at_the_end_are_replaced(service: Service) -> None:
+    service.edit("main.py", YIELD, YIELD + RAISE)
+    with service.started("run", **TWO_WORKERS):
+        eventually(lambda: len(workers(service)) == 2)
+        old = set(workers(service))
+        os.kill(master(service), signal.SIGHUP)
+        eventually(lambda: not old & set(workers(service)) and len(workers(service)) == 2, 40, lambda: service.log)
+        assert "no goodbye" in service.log
+        assert service.get().status_code == 200
+        os.kill(master(service), signal.SIGTERM)
+        assert ended(service) == 0
