@@ -20,6 +20,7 @@ class Watchdog:
     def __enter__(self) -> Self:
         if self.on and threading.current_thread() is threading.main_thread():  # a test client's loop is in another
             self._task = asyncio.create_task(self._wind_up())
+            )  # what comes next may block before it is wound up
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -76,3 +76,12 @@ def test_workers_whose_lifespan_raises_at_the_end_are_replaced(service: Service)
         assert service.get().status_code == 200
         os.kill(master(service), signal.SIGTERM)
         assert ended(service) == 0
+
+
+@promise("Blocked loop")
+def test_a_lifespan_that_blocks_at_the_start_is_ended_and_its_stack_is_logged(service: Service) -> None:
+    service.edit("main.py", YIELD, BLOCK + YIELD)
+    service = Hanging(service.folder)
+    with service.started("run", **TWO_WORKERS, WORKER_TIMEOUT="1"):
+        # Each worker, and those that were started in their place.
+        eventually(lambda: service.log.count(" in lifespan") > 2, 20, lambda: service.log)
