@@ -85,3 +85,19 @@ def test_a_lifespan_that_blocks_at_the_start_is_ended_and_its_stack_is_logged(se
     with service.started("run", **TWO_WORKERS, WORKER_TIMEOUT="1"):
         # Each worker, and those that were started in their place.
         eventually(lambda: service.log.count(" in lifespan") > 2, 20, lambda: service.log)
+
+
+def all_answer(service: Service) -> bool:
+    return len({service.get("/pid").json() for _ in range(20)}) == 2
+
+
+@every_server
+def test_the_workers_of_a_master_that_was_killed_end_and_answer_what_they_have(service: Service) -> None:
+    probes.add_to(service)
+    with service.started("run", **TWO_WORKERS | {"DRAIN_SECONDS": "9"}), ThreadPoolExecutor() as pool:
+        eventually(lambda: all_answer(service), 20, lambda: service.log)
+        asking = pool.submit(service.get, "/slow?seconds=4")
+        eventually(lambda: "slow began" in service.log)
+        os.kill(master(service), signal.SIGKILL)
+        eventually(lambda: nobody_listens(service), 10, lambda: service.log)
+        assert asking.result().json() == "done"
