@@ -45,8 +45,7 @@ def when_ready(server: Arbiter) -> None:
                 Arbiter.kill_worker(server, pid, number)
 
     signal.signal(signal.SIGTERM, terminate)
-    server.handle_term = lambda: _stop(server)
-    server.handle_int = server.handle_quit = server.handle_term  # they would not drain
+    server.handle_term = server.handle_int = server.handle_quit = lambda: _stop(server)  # two of them would not drain
     server.handle_hup = lambda: _replace_workers(server, server.num_workers)  # a wrong setting would end the master
     os.environ[MASTER] = str(os.getpid())
     # :: if telemetry == "full"
@@ -56,6 +55,7 @@ def when_ready(server: Arbiter) -> None:
         server.kill_worker = _tell_once(server)
     server.handle_usr1 = server.handle_hup if server.cfg.reload else lambda: _recycle(server)
     if server.cfg.reload:
+        server.handle_hup = server.handle_term  # its terminal was closed
         server.timeout = 0  # a breakpoint may stop a worker
         logs.hold_while_forking()
         import watchfiles  # noqa: F401 # here and not in the thread: a worker forked meanwhile would wait for it for ever

@@ -101,3 +101,21 @@ def test_the_workers_of_a_master_that_was_killed_end_and_answer_what_they_have(s
         os.kill(master(service), signal.SIGKILL)
         eventually(lambda: nobody_listens(service), 10, lambda: service.log)
         assert asking.result().json() == "done"
+
+
+@pytest.mark.parametrize(  # not granian, which replaces its workers
+    "service",
+    [{"server": name} for name in ("gunicorn", "uvicorn", "hypercorn")],
+    ids=lambda given: given["server"],
+    indirect=True,
+)
+def test_what_was_started_for_development_ends_with_its_terminal(service: Service) -> None:
+    environment = clean_environment() | {"PORT": str(service.port)}
+    shell = pexpect.spawn("sh", ["-c", "make dev; exit"], cwd=service.folder, env=environment)
+    try:
+        eventually(lambda: service.get().is_success)
+        shell.close()
+        eventually(lambda: nobody_listens(service), 10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
