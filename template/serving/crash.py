@@ -17,5 +17,5 @@ class Crashed(PlainTextResponse):
 async def crashed(request: Request, error: Exception) -> Response:
     """The answer to a request that raised; the server logs the error."""
     if "request_id" in request.scope:  # else it was middleware outside of `Serving` that raised
-        correlation_id.set(request.scope["request_id"])  # it may have been set in another task, as by @app.middleware
+        correlation_id.set(request.scope["request_id"])  # maybe set in another task: BaseHTTPMiddleware's
     return Crashed("Internal Server Error", 500)

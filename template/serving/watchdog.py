@@ -25,9 +25,6 @@ class Watchdog:
     def __enter__(self) -> Self:
         if self.on and threading.current_thread() is threading.main_thread():  # a test client's loop is in another
             self._task = asyncio.create_task(self._wind_up())
-            faulthandler.dump_traceback_later(
-                self.seconds, exit=True
-            )  # what comes next may block before it is wound up
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -36,9 +33,7 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     async def _wind_up(self) -> None:
-        below = os.environ.get(MASTER) == str(
-            os.getppid()
-        )  # else started by hand: the parent is a shell, which may end
+        below = os.environ.get(MASTER) == str(os.getppid())  # else its parent is a shell, say, which may end
         while True:
             faulthandler.dump_traceback_later(self.seconds, exit=True)
             await asyncio.sleep(min(1, self.seconds / 4))

@@ -1,4 +1,4 @@
-"""A lifespan that hangs, blocks or raises; and a master, or a terminal, that is gone."""
+"""A lifespan that hangs or raises; and a master, or a terminal, that is gone."""
 
 import os
 import signal
@@ -22,7 +22,6 @@ SETTINGS = {"HOST": "127.0.0.1", "DRAIN_SECONDS": "1"}
 TWO_WORKERS = SETTINGS | {"WEB_CONCURRENCY": "2"}
 YIELD = "        yield State(settings=settings, draining=draining)\n"
 HANG = "        print('it hangs', flush=True)\n        await __import__('asyncio').sleep(1000)\n"
-BLOCK = "        print('it hangs', flush=True)\n        __import__('time').sleep(1000)\n"
 RAISE = "        raise RuntimeError('no goodbye')\n"
 
 every_server = pytest.mark.parametrize("service", [{"server": name} for name in SERVERS], ids=SERVERS, indirect=True)
@@ -76,15 +75,6 @@ def test_workers_whose_lifespan_raises_at_the_end_are_replaced(service: Service)
         assert service.get().status_code == 200
         os.kill(master(service), signal.SIGTERM)
         assert ended(service) == 0
-
-
-@promise("Blocked loop")
-def test_a_lifespan_that_blocks_at_the_start_is_ended_and_its_stack_is_logged(service: Service) -> None:
-    service.edit("main.py", YIELD, BLOCK + YIELD)
-    service = Hanging(service.folder)
-    with service.started("run", **TWO_WORKERS, WORKER_TIMEOUT="1"):
-        # Each worker, and those that were started in their place.
-        eventually(lambda: service.log.count(" in lifespan") > 2, 20, lambda: service.log)
 
 
 def all_answer(service: Service) -> bool:
