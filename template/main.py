@@ -61,6 +61,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     # :: if telemetry == "full"
     send_last_traces()
     # :: endif
+    # The last one is answered: here what was opened is closed.
 
 
 middleware = [
