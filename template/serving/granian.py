@@ -58,6 +58,8 @@ class Server(MPServer):
         self._shd = SocketHolder(self._sfd, self._sso.family == socket.AF_UNIX, self.backlog)  # type: ignore[assignment, call-arg]
         self._sso.set_inheritable(True)
         signal.signal(signal.SIGTERM, self._terminate)
+        if self.reload_on_changes:
+            signal.signal(signal.SIGHUP, self._terminate)  # its terminal was closed
 
     def _listening(self) -> socket.socket:
         """The first socket that systemd hands over, else a new one."""

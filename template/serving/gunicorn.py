@@ -47,12 +47,12 @@ def when_ready(server: Arbiter) -> None:
     signal.signal(signal.SIGTERM, terminate)
     server.handle_term = server.handle_int = server.handle_quit = lambda: _stop(server)  # two of them would not drain
     server.handle_hup = lambda: _replace_workers(server, server.num_workers)  # a wrong setting would end the master
-    os.environ[MASTER] = str(os.getpid())
     # :: if telemetry == "full"
     exporter.start()
     # :: endif
-    if not server.cfg.reload:  # an edit does not wait for streams
+    if not server.cfg.reload:  # an edit waits neither for streams nor for those who are about to ask
         server.kill_worker = _tell_once(server)
+        os.environ[MASTER] = str(os.getpid())
     server.handle_usr1 = server.handle_hup if server.cfg.reload else lambda: _recycle(server)
     if server.cfg.reload:
         server.handle_hup = server.handle_term  # its terminal was closed

@@ -68,8 +68,9 @@ def route_of(scope: Scope) -> str:
     template: str = getattr(included, "path_format", "") or getattr(scope.get("route"), "path_format", "")
     root: str = scope.get("root_path", "")
     prefix = root.removeprefix(scope.get("app_root_path", root))
-    if len(scope.get("path_params", ())) != template.count("{"):  # the path of a mount has parameters too
+    if prefix:  # of a mount, and maybe with what its parameters were
         mounts = (route for route in scope["router"].routes if isinstance(route, Mount))
         formats = (mount.path_format for mount in mounts if mount.path_regex.match(f"{prefix}/"))
-        prefix = next(formats, "").removesuffix("/{path}")
+        outer = next(formats, "").removesuffix("/{path}")
+        prefix = outer if "{" in outer else prefix
     return prefix + template or "unmatched"

@@ -93,15 +93,16 @@ def test_the_workers_of_a_master_that_was_killed_end_and_answer_what_they_have(s
         assert asking.result().json() == "done"
 
 
-@pytest.mark.parametrize(  # not granian, which replaces its workers
-    "service",
-    [{"server": name} for name in ("gunicorn", "uvicorn", "hypercorn")],
-    ids=lambda given: given["server"],
-    indirect=True,
-)
+@every_server
 def test_what_was_started_for_development_ends_with_its_terminal(service: Service) -> None:
     environment = clean_environment() | {"PORT": str(service.port)}
-    shell = pexpect.spawn("sh", ["-c", "make dev; exit"], cwd=service.folder, env=environment)
+    shell = pexpect.spawn(
+        "sh",
+        ["-c", "make dev; exit"],
+        cwd=service.folder,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # `nohup make test` ignores it
+    )
     try:
         eventually(lambda: service.get().is_success)
         shell.close()

@@ -73,6 +73,7 @@ app.mount("/static", StaticFiles(directory="app"))
 tenant = FastAPI()
 tenant.add_api_route("/items/{number}", pid)
 app.mount("/tenants/{name}", tenant)
+app.mount("/shops/{name}", Starlette(routes=[Route("/of/{name}", lambda request: Response())]))
 app.mount("/files/{name:path}/in", Starlette(routes=[Route("/{number}", lambda request: Response())]))
 """
 LIVE = '    return Health(status="ok")\n\n\n@router.get("/health/ready"'
@@ -229,6 +230,7 @@ def test_labels_are_templates_and_known_methods_however_much_is_asked(measured: 
         measured.get(f"/tenants/secret{number}/items/{number}")
         measured.get(f"/tenants/secret{number}/nothing")
         measured.get(f"/files/secret/{number}/in/{number}")
+        measured.get(f"/shops/secret{number}/of/{number}")
         httpx2.request("PROPFIND", f"{measured.url}/loans/quote")
     measured.get("/api/outer/secret/v1/inner/letters")
     measured.get("/crash")
@@ -240,6 +242,7 @@ def test_labels_are_templates_and_known_methods_however_much_is_asked(measured: 
         ({"route": "/tenants/{name}/items/{number}", "status": "200"}, 20),
         ({"route": "/tenants/{name}", "status": "404"}, 20),
         ({"route": "/files/{name}/in/{number}", "status": "200"}, 20),
+        ({"route": "/shops/{name}/of/{name}", "status": "200"}, 20),
         ({"route": "/loans/quote", "method": "OTHER", "status": "405"}, 20),
         ({"route": ROUTE, "status": "422"}, 1),
         ({"route": "/crash", "status": "500"}, 1),
