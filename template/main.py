@@ -23,17 +23,17 @@ from channels.mount import mount
 # :: endif
 from serving.crash import crashed
 from serving.draining import Draining
-
-# :: if telemetry == "full"
-from serving.exporter import send_last_traces
-
-# :: endif
-# :: endfilter
 from serving.middleware import Serving
 from serving.proxies import Proxies
 from serving.ready import ready
 from serving.settings import load
 from serving.slow_readers import SlowReaders
+
+# :: if telemetry == "full"
+from serving.traces import send_last_traces
+
+# :: endif
+# :: endfilter
 from serving.watchdog import Watchdog
 
 settings = load(Settings)

@@ -1,4 +1,4 @@
-"""One sum of what all workers count, those that died too, for Prometheus to ask on a port of its own; the last traces."""
+"""One sum of what all workers count, those that died too, for Prometheus to ask on a port of its own."""
 
 import atexit
 import os
@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import cache
 from glob import glob
-from threading import Thread
 
-from opentelemetry import trace
 from prometheus_client import CollectorRegistry, Metric, start_http_server, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
@@ -19,7 +17,6 @@ from prometheus_client.registry import Collector
 from .settings import ServingSettings, load
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-LAST_TRACES = 8  # seconds in which they must be sent: deployments give a service 10 more than DRAIN_SECONDS
 
 
 def start() -> None:
@@ -41,14 +38,6 @@ def start() -> None:
         start_http_server(settings.metrics_port, settings.host, registry)
     except OSError as error:
         sys.exit(f"HOST, METRICS_PORT: {error}")
-
-
-def send_last_traces() -> None:
-    """Called by a worker when it has nothing more to trace: what FastAPI itself would send after that has no limit."""
-    if shutdown := getattr(trace.get_tracer_provider(), "shutdown", None):  # else nothing is traced
-        sending = Thread(target=shutdown, daemon=True)
-        sending.start()
-        sending.join(LAST_TRACES)
 
 
 class Total(Collector):

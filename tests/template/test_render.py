@@ -104,7 +104,12 @@ OWN: dict[tuple[str, str], set[str]] = {
     ("server", "uvicorn"): {"serving/uvicorn.py", *UVICORN},
     ("server", "granian"): {"serving/granian.py", "serving/granian_loop.py", "serving/message_size.py"},
     ("server", "hypercorn"): {"gunicorn.conf.py", "serving/gunicorn.py", "serving/hypercorn.py"},
-    ("telemetry", "full"): {"serving/metrics.py", "serving/exporter.py", "tests/test_telemetry.py"},
+    ("telemetry", "full"): {
+        "serving/metrics.py",
+        "serving/exporter.py",
+        "serving/traces.py",
+        "tests/test_telemetry.py",
+    },
     ("realtime", "full"): {"channels/hub.py", "app/channels.py", "tests/test_channels.py"},
     ("image", "distroless"): {"Dockerfile", ".dockerignore"},
     ("image", "slim"): {"Dockerfile", ".dockerignore"},

@@ -351,5 +351,5 @@ def test_nothing_of_it_is_in_a_service_without(server: str, tmp_path: Path) -> N
     names = [name for name in rendering.names(service.folder) if ".venv" not in name.parts]
     text = "".join((service.folder / name).read_text() for name in names if name.name != ".copier-answers.yml").lower()
     assert not [word for word in ("prometheus", "metrics_port", "opentelemetry", "otel", "exporter") if word in text]
-    assert not {"metrics.py", "exporter.py", "test_telemetry.py"} & {name.name for name in names}
+    assert not {"metrics.py", "exporter.py", "traces.py", "test_telemetry.py"} & {name.name for name in names}
     assert "TelemetryConfig(tracing=False, metrics=False, logs=False)" in (service.folder / "main.py").read_text()

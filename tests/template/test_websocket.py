@@ -108,9 +108,8 @@ def test_a_message_over_the_limit_is_refused_with_1009(running: Service) -> None
             assert websocket.recv() == message
     half = b"x" * (LIMIT // 2 + 1)
     for too_much in (b"x" * (LIMIT + 1), "x" * (LIMIT + 1), [half, half]):
-        # hypercorn says why, and leaves it to the client to close the connection.
         with (
-            connect(address(running), compression=None, close_timeout=0.5) as websocket,
+            connect(address(running), compression=None) as websocket,
             pytest.raises(ConnectionClosed) as closed,
         ):
             websocket.send(too_much)
