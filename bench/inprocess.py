@@ -54,23 +54,18 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def around_nothing(app: FastAPI) -> ASGIApp:
-    """All the middleware of the application, around one that does nothing."""
-    stack: ASGIApp = nothing
-    for one in reversed(app.user_middleware):
-        stack = one.cls(stack, *one.args, **one.kwargs)
-    return stack
+def around(app: FastAPI, inner: ASGIApp) -> dict[str, ASGIApp]:
+    """An application bare, within all the middleware of the service, and within each of them alone."""
+    proxies: Any = app.build_middleware_stack()
+    proxies.app.app = inner
+    alone: Any = app.build_middleware_stack()
+    alone.app = alone.uvicorn.app = inner
+    return {"bare": inner, "all": proxies, "Proxies": alone, "Serving": proxies.app}
 
 
 def stacks(app: FastAPI) -> dict[str, ASGIApp]:
-    """The application bare, with all its middleware, and with each of them alone."""
-    every = app.user_middleware
-    chosen = {"bare": [], "all": every} | {str(getattr(one.cls, "__name__", one.cls)): [one] for one in every}
-    built = {}
-    for name, app.user_middleware in chosen.items():
-        built[name] = app.build_middleware_stack()
-    app.user_middleware = every
-    return built
+    """The same of the service itself."""
+    return around(app, FastAPI.build_middleware_stack(app))
 
 
 async def batch(
@@ -116,7 +111,7 @@ async def batch(
 
 
 async def _measure(app: FastAPI, rounds: int) -> list[dict[str, Any]]:
-    whole, empty = stacks(app), {"bare": nothing, "all": around_nothing(app)}
+    whole, empty = stacks(app), around(app, nothing)
     cases = {request: (whole, parameters) for request, parameters in REQUESTS.items()}
     cases |= {f"{request}, to nothing": (empty, parameters) for request, parameters in REQUESTS.items()}
     turns: dict[tuple[str, str], list[float]] = {

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
-from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 # :: filter replace("\n\n", "\n")
 # :: if realtime == "full"
@@ -21,7 +21,6 @@ from app.state import State
 from channels.mount import mount
 
 # :: endif
-from serving.crash import crashed
 from serving.draining import Draining
 from serving.middleware import Serving
 from serving.proxies import Proxies
@@ -64,24 +63,25 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     # The last one is answered: here what was opened is closed.
 
 
-middleware = [
-    Middleware(Proxies, trusted=settings.trusted_proxies),  # first: what follows goes by what it finds out
-    Middleware(
-        Serving,
-        settings=settings,
-        draining=draining,
-        always=["/health/live", "/health/ready"],  # who is busy stays in: without it the others would be busier
-        cors={"allow_methods": ["*"], "allow_headers": ["*"]},
-    ),
-]
+class Service(FastAPI):
+    """FastAPI, and outside of all other middleware the service's own, which sees every request and every answer."""
 
-app = FastAPI(
+    def build_middleware_stack(self) -> ASGIApp:
+        serving = Serving(
+            super().build_middleware_stack(),
+            settings=settings,
+            draining=draining,
+            always=["/health/live", "/health/ready"],  # who is busy stays in: without it the others would be busier
+            cors={"allow_methods": ["*"], "allow_headers": ["*"]},
+        )
+        return Proxies(serving, trusted=settings.trusted_proxies)
+
+
+app = Service(
     title="<% name %>",
     lifespan=lifespan,
     openapi_url="/openapi.json" if settings.development else None,  # without it, no /docs either
-    exception_handlers={Exception: crashed},
     telemetry=telemetry,
-    middleware=middleware,
 )
 # In the order in which they are looked through: what is asked most comes first. An endpoint of `app` itself is found 6
 # microseconds sooner than one of a router.

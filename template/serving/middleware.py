@@ -114,15 +114,6 @@ class Serving:
                 await send({"type": "http.response.body", "body": b""})
             else:
                 await STOPPING(scope, receive, reply)
-        except Exception:
-
-            def reply_by(outer: Send) -> Send:
-                nonlocal send
-                send = outer
-                return reply
-
-            scope["request_id"], scope["reply_by"] = request_id, reply_by  # for `crashed`, called outside of this
-            raise
         finally:
             del draining.open[task]
             if not self.ended:

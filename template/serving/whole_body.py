@@ -70,10 +70,12 @@ class WholeBody:
 
         def send_unless_refused(message: Message) -> Awaitable[None]:
             nonlocal started
-            if refused:
+            if not refused:
+                started = True
+                return send(message)
+            if message.get("more_body"):  # of a stream, which might never end
                 raise OSError("the client was sent away")
-            started = True
-            return send(message)
+            return asyncio.sleep(0)
 
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self.limit:
