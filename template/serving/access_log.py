@@ -19,7 +19,7 @@ def log_readable(requests: Sequence[Request]) -> None:
     """A line each for a developer's eyes."""
     for method, path, _, status, seconds, name in requests:
         correlation_id.set(name)
-        logger.info("%s %s %d %.1f ms", method, quote(path), status, seconds * 1000)
+        logger.info("%s %s %d %.1f ms", quote(method), quote(path), status, seconds * 1000)
 
 
 def log_json(requests: Sequence[Request]) -> None:
@@ -37,7 +37,7 @@ def log_json(requests: Sequence[Request]) -> None:
 @lru_cache  # most requests are like others before them
 def beginning(method: str, path: str, client: str | None, status: int) -> str:
     """What a line begins with."""
-    path = quote(path)  # a line break in it must not begin a new line of the log
+    method, path = quote(method), quote(path)  # a line break or a quote in them must not begin what was not asked
     return (
         f'{{"level": "INFO", "logger": "access", "message": "{method} {path} {status}", '
         f'"method": "{method}", "path": "{path}", "status": {status}, "client": {json.dumps(client)}'

@@ -1,13 +1,15 @@
-"""The logs, where a master forks."""
+"""The logs, where a master forks, and where a client writes in them."""
 
+import json
 import os
 import signal
 import subprocess
 from contextlib import suppress
 
+import httpx2
 import pytest
 
-from ..service import Service, clean_environment
+from ..service import Service, clean_environment, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -46,3 +48,14 @@ def test_what_is_forked_while_a_thread_logs_can_log(service: Service) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     assert output.count(b"from a child") == 100
+
+
+@pytest.mark.parametrize("service", [{"server": "hypercorn"}], ids=["hypercorn"], indirect=True)
+def test_a_method_of_http2_adds_nothing_to_its_line(service: Service) -> None:
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        with httpx2.Client(http1=False, http2=True, base_url=service.url) as client:
+            answer = client.request('GE", "LEVEL": "CRITICAL", "X": "T', "/nothing")
+        assert answer.status_code in (404, 405)
+        eventually(lambda: answer.headers["x-request-id"] in service.log)
+    (line,) = [json.loads(line) for line in service.log.splitlines() if answer.headers["x-request-id"] in line]
+    assert "LEVEL" not in line and "CRITICAL" in line["method"]
