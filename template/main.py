@@ -36,7 +36,7 @@ from serving.traces import send_last_traces
 from serving.watchdog import Watchdog
 
 settings = load(Settings)
-draining = Draining(settings.drain_seconds, linger=not settings.development)
+draining = Draining(settings.drain_seconds)
 
 # :: if telemetry == "none"
 # Else FastAPI would look at every request whether somebody traces it, which takes 4 microseconds.

@@ -20,12 +20,12 @@ class Draining:
     """From the first signal on: readiness is red, streams end, and after `seconds` whatever is left is cancelled.
 
     A second signal cancels at once. The lifespan enters it; the server's own handler of the signal is called too. It closes
-    idle connections and the listening socket, so with `linger` it is called later, below a master of `serving`.
+    idle connections and the listening socket, so below a master of `serving` it is called later.
     """
 
-    def __init__(self, seconds: float, *, linger: bool = False) -> None:
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.linger = LINGER if linger and MASTER in os.environ else 0
+        self.linger = LINGER if MASTER in os.environ else 0
         self.begun = False
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the lifespan
         self.open: dict[asyncio.Task[Any], bool] = {}  # every request; whether it would not end by itself
@@ -56,7 +56,7 @@ class Draining:
                 self._polls.discard(poll)
 
     def cancel(self, *, streams: bool) -> None:
-        """Cancel every request, or only new streams, which would not end by themselves; `Endings` makes the best of it."""
+        """Cancel every request, or only new streams, which would not end by themselves; `Serving` ends them politely."""
         for task, stream in self.open.items():
             if not streams or (stream and task not in self.cancelled):
                 self.cancelled.add(task)

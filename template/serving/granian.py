@@ -79,7 +79,7 @@ class Server(MPServer):
 
     def shutdown(self, exit_code: int = 0) -> None:
         """Tell the workers to stop, when nobody connects any more."""
-        if self._sso:
+        if self._sso and not handed_over():
             close(self._sso)
         super().shutdown(exit_code or self.status)  # type: ignore[no-untyped-call]
 
@@ -108,7 +108,9 @@ if __name__ == "__main__":
     # :: if telemetry == "full"
     exporter.start()
     # :: endif
-    os.environ[MASTER] = str(os.getpid())
+    reload = "--reload" in sys.argv[1:]
+    if not reload:  # then nobody is to wait, and HUP would end the service
+        os.environ[MASTER] = str(os.getpid())
     Server(
         "serving.message_size:application",
         factory=True,
@@ -126,7 +128,7 @@ if __name__ == "__main__":
         log_dictconfig=logs.config(development=settings.development, level=settings.log_level),
         respawn_failed_workers=True,
         workers_kill_timeout=settings.drain_seconds + 5,
-        reload="--reload" in sys.argv[1:],
+        reload=reload,
         reload_ignore_patterns=[r"^(?!.*\.(py|env)$)"],
         reload_ignore_worker_failure=True,
     ).serve(work)

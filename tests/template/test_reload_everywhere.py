@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from ..pace import slowness
-from ..promises import promise
+from ..promises import SERVERS, promise
 from ..service import Service, eventually
 
 pytestmark = pytest.mark.slow
@@ -52,3 +52,12 @@ def test_goes_on_after_an_error(service: Service) -> None:
             eventually(lambda: ("SyntaxError", "NameError")[number] in service.log, 10, lambda: service.log)  # noqa: B023
             (service.folder / "app/health.py").write_text(source.replace('status="ok"', f'status="mended {number}"'))
             eventually(service.says(f"mended {number}"), 10, lambda: service.log)
+
+
+@pytest.mark.parametrize("service", [{"server": name} for name in SERVERS], ids=SERVERS, indirect=True)
+def test_goes_on_where_a_worker_would_be_recycled(service: Service) -> None:
+    with service.started("dev", MAX_REQUESTS="3"):
+        for _ in range(10):
+            assert service.get().status_code == 200
+        service.edit("app/health.py", 'status="ok"', 'status="edited"')
+        eventually(service.says("edited"), 10, lambda: service.log)
