@@ -14,7 +14,7 @@ from .throughput import CONNECTIONS, Race, summary
 
 SECONDS = 0.3  # of a round: many short ones, so that all see the same machine
 NO_MIDDLEWARE = ("main.py", "app = Service(", "app = FastAPI(")
-NO_CONNECTIONS = ("serving/connection.py", '        "http": Connection,\n', "")
+NO_CONNECTIONS = ("serving/connection.py", '    "http": Connection,\n', "")
 NO_CORK = [
     ("serving/connection.py", "cast(asyncio.Transport, Corked(transport))", "transport"),
     ("serving/connection.py", "cast(Corked, self.transport).transport", "self.transport"),
@@ -31,7 +31,10 @@ ROUTER = (
 # What is changed: edits (file, old, new) and settings.
 CHANGES: dict[str, tuple[list[tuple[str, str, str]], dict[str, str]]] = {
     "without the access log": ([], {"LOG_LEVEL": "WARNING"}),
-    "without the proxies' headers": ([("main.py", "Proxies(serving, trusted=settings.trusted_proxies)", "serving")], {}),
+    "without the proxies' headers": (
+        [("main.py", "Proxies(serving, trusted=settings.trusted_proxies)", "serving")],
+        {},
+    ),
     "without CORS": ([], {"CORS_ORIGINS": ""}),
     "without what is added to an answer's headers": (NO_HEADERS, {}),
     "without keeping what is loaded from the garbage collector": ([("serving/ready.py", "gc.freeze()", "pass")], {}),

@@ -13,7 +13,8 @@ from serving.settings import load
 
 settings = load(Settings)
 
-bind = settings.bind
+# In brackets for IPv6; gunicorn takes other hosts so too.
+bind = f"unix:{settings.unix_socket}" if settings.unix_socket else f"[{settings.host}]:{settings.port}"
 workers = settings.web_concurrency
 # :: if server == "hypercorn"
 worker_class = "serving.hypercorn.HypercornWorker"

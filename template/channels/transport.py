@@ -7,7 +7,7 @@ from typing import Literal
 
 from fastapi import HTTPException
 from starlette.requests import HTTPConnection
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
 from .hub import Channels
 from .message import Position
@@ -21,14 +21,11 @@ Authorize = Callable[[HTTPConnection, str, Action], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Transport:
-    """An ASGI application that sends the messages of the channel that its path names."""
+    """What an ASGI application needs that sends the messages of the channel that its path names."""
 
     channels: Channels
     authorize: Authorize
     origins: tuple[str, ...]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotImplementedError
 
     async def subscribe(self, scope: Scope, *, beat: bool = True) -> Subscription:
         """The subscription that a client asks for; raises HTTPException if it does not get it."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from functools import cache
 from typing import Any, cast
 
 from httptools import HttpParserUpgrade
@@ -15,27 +14,7 @@ from .settings import ServingSettings, load
 
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
-
-def uvicorn_settings() -> dict[str, Any]:
-    """For `uvicorn.Config`."""
-    settings = load(ServingSettings)
-    return {
-        "http": Connection,
-        "ws": "wsproto",  # passes all of Autobahn's cases, and is not deprecated
-        "ws_max_size": settings.max_message_bytes,
-        "ws_per_message_deflate": settings.websocket_compression,
-        "lifespan": "on",
-        "access_log": False,
-        "server_header": False,
-        "proxy_headers": False,  # Proxies in main.py is the one to decide
-        "timeout_graceful_shutdown": settings.drain_seconds + 1,
-    }
-
-
-@cache
-def header_seconds() -> int:
-    """Read once: a connection must not wait for it."""
-    return load(ServingSettings).header_seconds
+settings = load(ServingSettings)
 
 
 class Connection(Pipelining):
@@ -130,12 +109,11 @@ class Connection(Pipelining):
     def _wait_for_client(self) -> None:
         if not self.answered or self not in self.connections:  # closed, or a WebSocket now
             return
+        later = self.loop.call_later
         if self.unfinished:
-            self.deadline = self.deadline or self.loop.call_later(header_seconds(), self.timeout_keep_alive_handler)
+            self.deadline = self.deadline or later(settings.header_seconds, self.timeout_keep_alive_handler)
         elif not self.timeout_keep_alive_task:  # uvicorn stops it at any byte
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            self.timeout_keep_alive_task = later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _stop_waiting(self) -> None:
         if self.deadline:
@@ -143,8 +121,18 @@ class Connection(Pipelining):
             self.deadline = None
 
     def shutdown(self) -> None:
-        if self.answered:
-            # In two steps, so that the loop looks for requests in between, even if all has stood still for so long.
-            self.loop.call_later(LINGER / 4, self.loop.call_later, LINGER / 4, super().shutdown)
-        else:
-            super().shutdown()
+        # In two steps, so that the loop looks for requests in between, even if all has stood still for so long.
+        self.loop.call_later(LINGER / 4, self.loop.call_later, LINGER / 4, super().shutdown)
+
+
+UVICORN: dict[str, Any] = {  # for `uvicorn.Config`
+    "http": Connection,
+    "ws": "wsproto",  # passes all of Autobahn's cases, and is not deprecated
+    "ws_max_size": settings.max_message_bytes,
+    "ws_per_message_deflate": settings.websocket_compression,
+    "lifespan": "on",
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,  # Proxies in main.py is the one to decide
+    "timeout_graceful_shutdown": settings.drain_seconds + 1,
+}

@@ -50,12 +50,12 @@ def when_ready(server: Arbiter) -> None:
     # :: if telemetry == "full"
     exporter.start()
     # :: endif
-    if not server.cfg.reload:  # an edit waits neither for streams nor for those who are about to ask
+    if not server.cfg.reload:
         server.kill_worker = _tell_once(server)
+        server.handle_usr1 = lambda: _recycle(server)
         os.environ[MASTER] = str(os.getpid())
-    server.handle_usr1 = server.handle_hup if server.cfg.reload else lambda: _recycle(server)
-    if server.cfg.reload:
-        server.handle_hup = server.handle_term  # its terminal was closed
+    else:  # an edit waits neither for streams nor for those who are about to ask
+        server.handle_usr1, server.handle_hup = server.handle_hup, server.handle_term  # a save; its terminal was closed
         server.timeout = 0  # a breakpoint may stop a worker
         logs.hold_while_forking()
         import watchfiles  # noqa: F401 # here and not in the thread: a worker forked meanwhile would wait for it for ever
@@ -67,9 +67,9 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     """Make the worker ready before it loads the application."""
     worker.init_signals()  # until now the master's are in force, and a worker told to stop while it starts would not
     # :: if server == "gunicorn"
-    from .connection import uvicorn_settings
+    from .connection import UVICORN
 
-    for name, value in uvicorn_settings().items():
+    for name, value in UVICORN.items():
         setattr(worker.config, name, value)
     # :: endif
     if worker.cfg.reload:

@@ -32,7 +32,7 @@ STATUS = {"websocket.accept": 101, "websocket.close": 403}  # closed before it w
 class Serving:
     """ASGI middleware that names, limits, refuses, ends and logs requests and WebSockets, as the settings say.
 
-    It is one and not eight, because each costs a request microseconds; the modules that it imports say what each part does.
+    All in one, because each middleware costs a request microseconds; the modules that it imports say what each part does.
     The paths in `always` are answered in an overload too: whoever restarts a worker for being busy makes it worse. Requests
     of pages from other origins are answered as Starlette's `CORSMiddleware` does with the options `cors`.
     """

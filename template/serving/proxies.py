@@ -30,9 +30,7 @@ class Proxies:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
-            client = scope.get("client")
-            if not client or client[0][:1] in ("", ":"):  # unknown, of a Unix socket, or IPv4 in the form of IPv6
-                scope["client"] = client = peer(scope)
+            scope["client"] = client = peer(scope)
             if not self.trusted or client[0] not in self.uvicorn.trusted_hosts:
                 return self.app(scope, receive, send)
             scope["headers"] = with_forwarded_host(scope["headers"])

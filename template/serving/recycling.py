@@ -23,7 +23,9 @@ class Recycling:
         self.count += requests
         if self.limit and self.count >= self.limit:
             self.count = 0  # it may be another that was replaced, being older
-            master = os.getppid()
-            gunicorn = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
-            if os.environ.get(MASTER) == str(master):  # else started by hand: the parent is a shell
-                os.kill(master, signal.SIGUSR1 if gunicorn else signal.SIGHUP)
+            if os.environ.get(MASTER) == str(os.getppid()):  # else started by hand: the parent is a shell
+                # :: if server in ("gunicorn", "hypercorn")
+                os.kill(os.getppid(), signal.SIGUSR1)
+                # :: else
+                os.kill(os.getppid(), signal.SIGHUP)
+                # :: endif

@@ -18,7 +18,6 @@ OVERLOAD = PlainTextResponse("too many requests at once", 503, headers={"retry-a
 STOPPING = PlainTextResponse("stopping", 503, headers={"connection": "close", "retry-after": "1"})
 HOST = refusal(400, "exactly one Host header is needed")
 OTHER_HOST = refusal(400, "this service has no such host")
-SMUGGLING = refusal(400, "Content-Length and Transfer-Encoding exclude each other")
 TARGET = refusal(414, f"the target has more than {MAX_TARGET} bytes")
 
 
@@ -29,11 +28,11 @@ def refusal_of(scope: Scope, headers: Mapping[bytes, bytes]) -> PlainTextRespons
     # An empty one names nothing; granian makes it up where there is none.
     if hosts > 1 or (not headers.get(b"host") and scope.get("http_version", "1.1") == "1.1"):
         return HOST
-    if b"content-length" in headers and b"transfer-encoding" in headers:
-        return SMUGGLING
     if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > MAX_TARGET:
         return TARGET
     # :: if server in ("granian", "hypercorn")
+    if b"content-length" in headers and b"transfer-encoding" in headers:
+        return refusal(400, "Content-Length and Transfer-Encoding exclude each other")
     if sum(len(name) + len(value) for name, value in fields) > MAX_HEADERS:
         return refusal(431, f"the headers have more than {MAX_HEADERS} bytes")
     # :: endif

@@ -86,14 +86,6 @@ class ServingSettings(BaseSettings):
         """Documentation on, readable logs, one worker, this machine alone."""
         return self.environment == "development"
 
-    @property
-    def bind(self) -> str:
-        """The address to listen on, as a server takes it."""
-        if self.unix_socket:
-            return f"unix:{self.unix_socket}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
 
 def _development(data: dict[str, object]) -> bool:
     return data.get("environment") == "development"

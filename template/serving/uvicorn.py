@@ -18,7 +18,7 @@ from serving import exporter
 
 # :: endif
 from . import logs
-from .connection import uvicorn_settings
+from .connection import UVICORN
 from .listening import close, handed_over
 from .open_files import raise_limit
 from .recycling import MASTER
@@ -72,8 +72,9 @@ class Master(Multiprocess):
 
     def terminate_all(self) -> None:
         """Tell the workers to stop, when nobody connects any more."""
-        for listening in self.sockets:
-            close(listening)
+        if not handed_over():
+            for listening in self.sockets:
+                close(listening)
         super().terminate_all()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
@@ -116,7 +117,7 @@ if __name__ == "__main__":
         timeout_worker_healthcheck=settings.worker_timeout + 5,  # the watchdog is earlier, and says why
         reload=reload,
         reload_includes=[".env"] if reload else None,
-        **uvicorn_settings(),
+        **UVICORN,
     )
     sockets = listening(config)
     if reload:
