@@ -13,8 +13,8 @@ from serving.settings import load
 
 settings = load(Settings)
 
-# In brackets for IPv6; gunicorn takes other hosts so too.
-bind = f"unix:{settings.unix_socket}" if settings.unix_socket else f"[{settings.host}]:{settings.port}"
+host = f"[{settings.host}]" if ":" in settings.host else settings.host
+bind = f"unix:{settings.unix_socket}" if settings.unix_socket else f"{host}:{settings.port}"
 workers = settings.web_concurrency
 # :: if server == "hypercorn"
 worker_class = "serving.hypercorn.HypercornWorker"
