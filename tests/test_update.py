@@ -67,6 +67,8 @@ def test_without_edits_it_is_what_the_newest_release_writes(
     assert expected(history["3.0.0"], tmp_path, OFF) == contents(folder)
     commit(folder)
     assert "nothing to do" in updated(history["3.0.0"], folder)
+    rehearsed = history["3.0.0"]("update", "--dry-run", cwd=folder)
+    assert (rehearsed.returncode, rehearsed.stdout) == (0, "") and "nothing to do" in rehearsed.stderr
 
 
 def test_says_what_changed_and_records_version_and_source(history: History, written: Write) -> None:

@@ -238,11 +238,11 @@ def serve(path: Path, answers: Answers) -> NoReturn:
 def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -> None:
     """Bring the service in PATH to this command's template, or to other choices; your edits stay."""
     with updating.planned(path, {name: value for name, value in flags.items() if value is not None}) as plan:
+        if not plan.merge.changes():
+            click.echo(f"{path} is as this command's template has it: nothing to do", err=dry_run)
+            return
         if dry_run:
             click.echo(plan.diff(), nl=False)
-            return
-        if not plan.merge.changes():
-            click.echo(f"{path} is as this command's template has it: nothing to do")
             return
         old, new = plan.managers
         locks = plan.locks and plan.lockable and not no_install
