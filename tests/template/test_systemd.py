@@ -179,6 +179,15 @@ def test_a_release_that_does_not_start_is_left_for_the_one_before(deployed: Depl
     deployed.edit("main.py", "settings = load(Settings)\nraise SystemExit(3)", "settings = load(Settings)")
 
 
+def test_where_systemd_does_not_run_nothing_is_installed(tmp_path: Path) -> None:
+    service = write_service(tmp_path / "service", name=UNIT, deploy=("systemd",))
+    environment = clean_environment() | {"ROOT": f"{tmp_path}/root"}
+    command = ["sh", "deploy/systemd/install"]
+    result = subprocess.run(command, cwd=service.folder, env=environment, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (1, "systemd does not run on this machine: nothing was installed\n")
+    assert not (tmp_path / "root").exists()
+
+
 def test_of_a_release_that_was_not_installed_nothing_is_left(tmp_path: Path) -> None:
     service = write_service(tmp_path / "service", name=UNIT, deploy=("systemd",))
     releases = tmp_path / f"root/srv/{UNIT}/releases"
