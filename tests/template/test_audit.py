@@ -17,6 +17,18 @@ from .test_install import user_environment
 
 pytestmark = pytest.mark.slow
 
+# What an index answers that has no such interface, to the tool alone.
+NOT_FOUND = """
+import requests
+
+def get(*_, **__):
+    response = requests.Response()
+    response.status_code = 404
+    return response
+
+requests.Session.get = get
+"""
+
 
 class Advisories(BaseHTTPRequestHandler):
     """The OSV database, which knows of one vulnerability."""
@@ -86,6 +98,14 @@ def test_both_tell_of_what_the_lock_names_for_production_and_of_nothing_else(
     assert re.search(r"^house +distribution marked as editable", safe.stdout, re.M), safe.stdout
     found = audit("/vulnerable")
     assert found.returncode != 0 and re.search(r"^httptools .*PYSEC-2026-1 +99.0", found.stdout, re.M), found.stdout
+
+    if manager == "uv":  # it is the same tool with each of them
+        (packages,) = (service.folder / ".audit_cache/lib").glob("python3*/site-packages")
+        (packages / "sitecustomize.py").write_text(NOT_FOUND)
+        nothing = images.try_to_make(service, "audit", environment)
+        assert nothing.returncode != 0 and "fastapi" in nothing.stdout, nothing.stdout + nothing.stderr
+        assert "nothing was audited: " in nothing.stderr
+        (packages / "sitecustomize.py").unlink()
 
     images.make(service, "sbom", environment)
     bill = json.loads((service.folder / "sbom.json").read_text())
