@@ -1,10 +1,13 @@
 """The logs, where a master forks, and where a client writes in them."""
 
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
-from contextlib import suppress
+import threading
+from contextlib import ExitStack, suppress
 
 import httpx2
 import pytest
@@ -59,3 +62,37 @@ def test_a_method_of_http2_adds_nothing_to_its_line(service: Service) -> None:
         eventually(lambda: answer.headers["x-request-id"] in service.log)
     (line,) = [json.loads(line) for line in service.log.splitlines() if answer.headers["x-request-id"] in line]
     assert "LEVEL" not in line and "CRITICAL" in line["method"]
+
+
+def test_lines_of_several_workers_are_whole_in_a_pipe_that_is_full(service: Service) -> None:
+    rounds, together = 20, 150
+    with subprocess.Popen(
+        ["make", "--silent", "run"],
+        cwd=service.folder,
+        env=clean_environment() | {"HOST": "127.0.0.1", "PORT": str(service.port), "WEB_CONCURRENCY": "3"},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)  # full at once
+        lines: list[bytes] = []
+        reader = threading.Thread(target=lines.extend, args=[process.stdout])
+        reader.start()
+        try:
+            eventually(lambda: service.get("/health/ready").is_success, 30)
+            with ExitStack() as stack:
+                address = ("127.0.0.1", service.port)
+                clients = [stack.enter_context(socket.create_connection(address, timeout=20)) for _ in range(together)]
+                for _ in range(rounds):
+                    for client in clients:
+                        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    for client in clients:
+                        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+            process.terminate()
+            process.wait(20)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            reader.join(20)
+    asked = [line for line in map(json.loads, lines) if line.get("path") == "/"]
+    assert len(asked) == rounds * together
