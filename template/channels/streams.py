@@ -92,14 +92,13 @@ class Streams:
             for name, channel in list(self.channels.items()):
                 if channel.unsure or channel.more or (channel.subscribers and channel.ask < monotonic()):
                     await self._load(connection, name, channel)
-            positions: dict[Any, Any] = {
-                keys(name)[1]: str(c.position) for name, c in self.channels.items() if c.position and not c.more
-            }
+            live: Any = {keys(n)[1]: str(c.position) for n, c in self.channels.items() if c.position and not c.more}
             block = None if any(c.more or c.unsure for c in self.channels.values()) else BLOCK * 1000
-            found: Any = await connection.xread({**positions, NOTHING: "0-0"}, self._count, block)
+            found: Any = await connection.xread({**live, NOTHING: "0-0"}, self._count, block)
             for stream, entries in found or ():
                 if read := self.channels.get(name_of(stream)):
                     extend(read, [(id, fields["data"]) for id, fields in entries])
+                    read.more = len(entries) == self._count  # a busy channel: the rest comes in larger pieces
 
     async def _load(self, connection: "Redis", name: str, channel: Channel) -> None:
         """Take a piece of what is new, and the position, which shows it if some of that is gone."""

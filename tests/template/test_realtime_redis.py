@@ -21,6 +21,18 @@ from .test_realtime import in_redis, write
 
 pytestmark = pytest.mark.slow
 
+# As when many clients post: each waits for its answer, and there are more messages than a channel keeps.
+AT_ONCE = """
+import asyncio
+
+@app.post("/at-once")
+async def at_once() -> int:
+    async def publish(client: int) -> list[str]:
+        return [await channels.publish("orders", [client, n]) for n in range(60)]
+
+    return len(sum(await asyncio.gather(*map(publish, range(50))), []))
+"""
+
 
 @contextmanager
 def forgetful(folder: Path) -> Iterator[tuple[Service, Redis]]:
@@ -241,3 +253,17 @@ def test_a_large_history_over_a_slow_link_keeps_no_other_channel_waiting(tmp_pat
         assert all(one.got == sent for one in large)
         assert all((one.first, one.got) == (sent[-1][0], []) for one in (new, late, up_to_date))
         assert "Redis is away" not in service.log
+
+
+@needs_redis
+def test_who_reads_at_once_misses_nothing_of_what_is_published_at_once(tmp_path: Path) -> None:
+    service = write(tmp_path / "service", {})
+    service.edit("main.py", "app.include_router(health)\n", f"app.include_router(health)\n{AT_ONCE}")
+    with redis_server(tmp_path / "redis", keeps_all=False) as redis, in_redis(service, redis, WEB_CONCURRENCY="1"):
+        subscribers = [TRANSPORTS[name](service, "orders").begin() for name in ("events", "socket")]
+        assert ask(service, "POST", "/at-once").body == b"3000"
+        last = publish(service, "orders", "last").accepted()
+        for one in subscribers:
+            eventually(lambda one=one: one.last == last, message=lambda: service.log)  # type: ignore[misc]
+            one.stop()
+        assert [(one.resets, len(one.got)) for one in subscribers] == [(0, 3001)] * 2
