@@ -1,5 +1,6 @@
 """A channel as one worker knows it: its newest messages, and who waits for the next."""
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
@@ -11,6 +12,8 @@ from .message import Frame, Position
 
 if TYPE_CHECKING:
     from .subscription import Subscription
+
+NAME = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 
 class Channel:
@@ -50,3 +53,9 @@ class Channel:
         if missing == 1:
             return (self.history[-1],)
         return list(islice(reversed(self.history), missing))[::-1]
+
+
+def check_name(name: str) -> None:
+    """Refuse with ValueError what nobody could subscribe to."""
+    if not NAME.fullmatch(name):
+        raise ValueError("channel: a name is 1 to 100 letters, digits, '.', '_', ':' or '-'")

@@ -9,7 +9,7 @@ from typing import Any, Self
 from fastapi import HTTPException
 from pydantic_core import PydanticSerializationError, to_json
 
-from .channel import Channel
+from .channel import Channel, check_name
 from .message import Position, message
 from .settings import ChannelSettings
 from .streams import Streams
@@ -71,8 +71,9 @@ class Channels:
     async def publish(self, name: str, data: Any) -> str:
         """Send to all subscribers of a channel whatever Pydantic can write as JSON; the message's id, once it is accepted.
 
-        Raises Unavailable if it is not known to be accepted, TooLarge, or ValueError for what is no JSON.
+        Raises Unavailable if it is not known to be accepted, TooLarge, or ValueError for what is no name or no JSON.
         """
+        check_name(name)
         try:
             text = to_json(data, inf_nan_mode="null", ensure_ascii=True)  # no other end of a line than "\n"
         except PydanticSerializationError as error:

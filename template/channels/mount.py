@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .events import Events
 from .hub import Channels
 from .polling import Polling
-from .transport import Authorize, check_name
+from .transport import Authorize, admit
 from .websocket import Socket
 
 
@@ -79,8 +79,7 @@ def publishing(channels: Channels, authorize: Authorize) -> APIRouter:
     @router.post("/channels/{channel}", tags=["channels"])
     async def publish(channel: str, data: Annotated[JsonValue, Body()], request: Request) -> Published:
         """Send any JSON to all subscribers; answered once it is accepted."""
-        check_name(channel)
-        await authorize(request, channel, "publish")
+        await admit(authorize, request, channel, "publish")
         try:
             return Published(id=await channels.publish(channel, data))
         except ValueError as error:

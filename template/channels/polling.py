@@ -1,6 +1,6 @@
 """Long poll: an answer as soon as there is something, or when the time is up."""
 
-import math
+import re
 from collections.abc import Sequence
 
 from fastapi import HTTPException
@@ -46,13 +46,9 @@ class Polling(Transport):
 def wait(scope: Scope) -> float:
     """The seconds that the client is willing to wait."""
     given = HTTPConnection(scope).query_params.get("wait", str(WAIT))
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= LONGEST:
+    if not re.fullmatch(r"\d+(\.\d+)?", given) or float(given) > LONGEST:
         raise HTTPException(400, f"wait: a number of seconds, at most {LONGEST}")
-    return seconds
+    return float(given)
 
 
 def body(position: Position, frames: Sequence[Frame]) -> str:

@@ -1,6 +1,5 @@
 """What the three transports share: who is admitted, and how to refuse."""
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -9,11 +8,10 @@ from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from .channel import check_name
 from .hub import Channels
 from .message import Position
 from .subscription import Subscription
-
-NAME = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 Action = Literal["subscribe", "publish"]
 Authorize = Callable[[HTTPConnection, str, Action], Awaitable[None]]
@@ -31,10 +29,9 @@ class Transport:
         """The subscription that a client asks for; raises HTTPException if it does not get it."""
         connection = HTTPConnection(scope)
         channel: str = scope["path_params"]["channel"]
-        check_name(channel)
         if scope["type"] == "websocket":
             self._check_origin(connection)
-        await self.authorize(connection, channel, "subscribe")
+        await admit(self.authorize, connection, channel, "subscribe")
         return self.channels.subscribe(channel, came_back(connection), beat=beat)
 
     def _check_origin(self, connection: HTTPConnection) -> None:
@@ -47,21 +44,20 @@ class Transport:
             raise HTTPException(403, "the page's origin is not in CORS_ORIGINS, where * counts only without cookies")
 
 
-def check_name(channel: str) -> None:
-    """Refuse a name that is none."""
-    if not NAME.fullmatch(channel):
-        raise HTTPException(400, "channel: a name is 1 to 100 letters, digits, '.', '_', ':' or '-'")
+async def admit(authorize: Authorize, connection: HTTPConnection, channel: str, action: Action) -> None:
+    """Refuse a name that is none, and what the owner refuses."""
+    try:
+        check_name(channel)
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from None
+    await authorize(connection, channel, action)
 
 
 def came_back(connection: HTTPConnection) -> Position | None:
     """The last id that the client has; EventSource sends a header when it comes back by itself."""
-    for source, id in (
-        ("Last-Event-ID", connection.headers.get("last-event-id")),
-        ("after", connection.query_params.get("after")),
-    ):
-        if id:
-            try:
-                return Position.parse(id)
-            except ValueError as error:
-                raise HTTPException(400, f"{source}: {error}") from None
-    return None
+    sent = connection.headers.get("last-event-id")
+    id = sent or connection.query_params.get("after")
+    try:
+        return Position.parse(id) if id else None
+    except ValueError as error:
+        raise HTTPException(400, f"{'Last-Event-ID' if sent else 'after'}: {error}") from None

@@ -193,3 +193,11 @@ def test_who_reads_at_once_is_not_too_slow_for_a_loop_that_publishes(channels: A
         assert [f'"data":{n}}}' in line for n, line in enumerate(got)] == [True] * 100
 
     asyncio.run(subscribe())
+
+
+@pytest.mark.parametrize("name", ["café", "a b", "x/y", "user.ann@example.com", "orders\n", "", "x" * 101])
+def test_nothing_is_published_where_nobody_could_subscribe(channels: Any, name: str) -> None:
+    hub = channels.hub.Channels(channels.settings.ChannelSettings())
+    with pytest.raises(ValueError, match="^channel: a name is 1 to 100 letters") as refused:
+        asyncio.run(hub.publish(name, 1))
+    assert not isinstance(refused.value, HTTPException) and not hub.open
