@@ -83,7 +83,7 @@ class Channels:
         if self.store:
             position = await self.store.publish(name, text.decode())
             if not position:
-                raise Unavailable("Redis does not answer")
+                raise Unavailable("Redis does not answer, or too much is published at once")
         else:
             channel = self._channel(name)
             assert channel.position
