@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from math import inf
 from time import monotonic
 from typing import Any
@@ -131,10 +130,12 @@ class Streams:
 
     async def _wake(self) -> None:
         """End the reader's waiting, which may be just about to begin."""
-        with suppress(RedisError, OSError):
+        try:
             while self.available and any(c.unsure and not c.more for c in self.channels.values()):
                 await self._redis.client_unblock(self._reader)
                 await asyncio.sleep(0.002)
+        except (RedisError, OSError) as error:
+            logger.warning("channels: subscribers wait for up to %d s: %s", BLOCK, error)
 
 
 def cancelled() -> bool:

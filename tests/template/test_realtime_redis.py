@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from ..pace import slowness
 from ..redis_server import needs_redis, redis_server
 from ..service import Service, eventually, free_port
 from ..slow_link import slow_link
+from ..tables import DOCS
 from .processes import workers
 from .subscribers import TRANSPORTS, ask, publish
 from .test_realtime import in_redis, write
@@ -267,3 +269,28 @@ def test_who_reads_at_once_misses_nothing_of_what_is_published_at_once(tmp_path:
             eventually(lambda one=one: one.last == last, message=lambda: service.log)  # type: ignore[misc]
             one.stop()
         assert [(one.resets, len(one.got)) for one in subscribers] == [(0, 3001)] * 2
+
+
+@needs_redis
+def test_a_redis_user_needs_no_more_than_the_docs_say_and_without_unblock_the_log_says_who_waits(
+    tmp_path: Path,
+) -> None:
+    service = write(tmp_path / "service", {})
+    (rules,) = re.findall(r"`(~channels:.*)`", (DOCS / "realtime.md").read_text())
+    with redis_server(tmp_path / "redis") as redis, redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "orders", "on", ">secret", *rules.split())
+        url = f"redis://orders:secret@127.0.0.1:{redis.port}/1"
+        with in_redis(service, redis, WEB_CONCURRENCY="1", REDIS_URL=url):
+            subscriber = TRANSPORTS["events"](service, "orders").begin()
+            id = publish(service, "orders", 1).accepted()
+            eventually(lambda: subscriber.got == [(id, 1)], message=lambda: service.log)
+            subscriber.stop()
+            assert json.loads(ask(service, "GET", "/channels/orders/poll?after=1-1").body)["reset"] is True
+            assert client.execute_command("ACL", "LOG") == []
+            used = {f"+{name.removeprefix('cmdstat_')}" for name in client.info("commandstats")}
+            assert set(rules.split()) - used == {"~channels:*"}
+            assert "subscribers wait" not in service.log
+            client.execute_command("ACL", "SETUSER", "orders", "-client|unblock")
+            TRANSPORTS["events"](service, "new").begin().stop()
+            eventually(lambda: re.search(r"subscribers wait for up to 1 s: .*client\|unblock", service.log))
+            assert "Redis is away" not in service.log
