@@ -11,6 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from ..service import Service, eventually, write_service
+from ..snippets import block
 from .subscribers import ask, publish
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -112,6 +113,36 @@ def test_the_page_fits_a_phone(tmp_path: Path, browser: Chrome) -> None:
                 "outerHTML"
             )
         assert {"log"} == {each.get_attribute("role") for each in browser.find_elements(By.TAG_NAME, "ol")}
+
+
+def test_the_client_in_the_docs_shows_what_is_published_while_it_loads_its_state(
+    tmp_path: Path, browser: Chrome
+) -> None:
+    service = write_service(tmp_path / "service", realtime="full")
+    state = """window.did = [];
+        const load = () => new Promise((done) => (window.finish = () => { did.push("loaded"); done(); }));
+        const show = (data) => did.push(data);
+        window.finish = null;"""
+
+    def does(*wanted: str) -> None:
+        eventually(lambda: browser.execute_script("return [...did, ...(finish ? ['loads'] : [])]") == [*wanted])
+
+    def finish() -> None:
+        browser.execute_script("finish(); finish = null")
+
+    with service.started("run", ENVIRONMENT="development"):
+        browser.get(f"{service.url}/health/live")
+        browser.execute_script(f"{state}\n{block('realtime.md', 'open it again yourself')}")
+        does("loads")
+        for text in ("first", "second"):
+            publish(service, "orders", text).accepted()
+        finish()
+        does("loaded", "first", "second")
+    with service.started("run", ENVIRONMENT="development"):  # another epoch
+        does("loaded", "first", "second", "loads")
+        finish()
+        publish(service, "orders", "third").accepted()
+        does("loaded", "first", "second", "loaded", "third")
 
 
 def test_the_page_is_for_development_only(tmp_path: Path) -> None:
