@@ -145,6 +145,23 @@ def test_the_client_in_the_docs_shows_what_is_published_while_it_loads_its_state
         does("loaded", "first", "second", "loaded", "third")
 
 
+@pytest.mark.parametrize(("cors", "opened"), [("", False), ('"allow_credentials": True, ', True)])
+def test_a_page_of_another_origin_follows_with_cookies_if_cors_allows_credentials(
+    cors: str, opened: bool, tmp_path: Path, browser: Chrome
+) -> None:
+    service = write_service(tmp_path / "service", realtime="full")
+    service.edit("main.py", 'cors={"', f'cors={{{cors}"')
+    other = service.url.replace("127.0.0.1", "localhost")
+    follow = """const [address, done] = arguments;
+        const source = new EventSource(address, {withCredentials: true});
+        source.addEventListener("id", () => done(true));
+        source.onerror = () => done(false);"""
+    with service.started("run", ENVIRONMENT="development", CORS_ORIGINS=other):
+        browser.get(f"{other}/health/live")
+        address = f"{service.url}/channels/orders/events"
+        assert browser.execute_async_script(follow, address) is opened
+
+
 def test_the_page_is_for_development_only(tmp_path: Path) -> None:
     service = write_service(tmp_path / "service", realtime="full")
     with service.started("run", HOST="127.0.0.1"):
