@@ -39,7 +39,7 @@ class Pipelining(Versions):
         self.flow = Flow(transport, self.pipeline)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+        super().connection_lost(None)  # after a reset uvicorn would keep its timer, and with it all of this
         if self.running:  # uvicorn tells the last request alone
             self.running.disconnected = True
             self.running.message_event.set()

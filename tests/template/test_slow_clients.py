@@ -3,6 +3,7 @@
 import http.client
 import math
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 ENDPOINTS = """
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
@@ -56,6 +58,11 @@ async def whole(size: int) -> PlainTextResponse:
 async def slow(seconds: float) -> str:
     await asyncio.sleep(seconds)
     return "done"
+
+
+@app.get("/kept")
+async def kept() -> int:
+    return sum(type(thing).__name__ == "Connection" for thing in gc.get_objects())
 """
 SECONDS = 2
 SETTINGS = {"HOST": "127.0.0.1", "WEB_CONCURRENCY": "1", "HEADER_SECONDS": str(SECONDS)}
@@ -302,6 +309,16 @@ def test_a_connection_that_its_client_has_closed_is_gone(service: Service) -> No
                 connection.request("GET", "/")
                 connection.getresponse().read()
         eventually(lambda: not closed_by_the_client(service.port), 5)
+
+
+@pytest.mark.parametrize("running", [{"server": "uvicorn"}], ids=["uvicorn"], indirect=True, scope="module")
+def test_a_connection_that_its_client_has_reset_is_not_kept(running: Service) -> None:
+    for _ in range(100):
+        with connect(running) as client:
+            client.sendall(GET + b"\r\n")
+            assert client.recv(1000)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    eventually(lambda: running.get("/kept").json() < 10, 5)
 
 
 def closed_by_the_client(port: int) -> int:
