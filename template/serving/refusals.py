@@ -11,6 +11,10 @@ MAX_HEADERS = 64 * 1024
 
 def refusal(status: int, reason: str) -> PlainTextResponse:
     """An answer after which the connection is closed."""
+    # :: if server in ("gunicorn", "uvicorn")
+    if status == 413:  # closed at once, it would be reset under a client that sends; Connection waits for its end
+        return PlainTextResponse(reason, status)
+    # :: endif
     return PlainTextResponse(reason, status, headers={"connection": "close"})
 
 

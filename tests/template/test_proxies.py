@@ -135,6 +135,9 @@ def test_through_a_proxy_each_event_and_line_arrives_when_it_is_sent(behind: Beh
 @through_both
 @promise("Proxies", fixture="behind")
 def test_through_a_proxy_a_large_upload_and_a_large_answer_pass_unbuffered(behind: Behind, proxy: str) -> None:
+    closes = any(  # the connection with its 413, while the proxy may still be sending
+        (behind.service.folder / f"serving/{server}.py").exists() for server in ("granian", "hypercorn")
+    )
     with client(behind.proxies[proxy]) as asking, client(behind.service.url) as beside:
 
         def body() -> Iterator[bytes]:
@@ -146,11 +149,12 @@ def test_through_a_proxy_a_large_upload_and_a_large_answer_pass_unbuffered(behin
         assert asking.post("/upload", content=body()).json() == LARGE
         assert asking.post("/upload", content=b"x" * LARGE).json() == LARGE
         assert len(asking.get("/download").content) == LARGE
-        try:
-            refused = asking.post("/upload", content=b"x" * (LARGE + 1)).status_code
-        except httpx2.RemoteProtocolError:
-            refused = 502
-        assert refused == 413 or (refused, proxy) == (502, "caddy")  # which was still sending when the service answered
+        for _ in range(1 if closes else 10):
+            try:
+                refused = asking.post("/upload", content=b"x" * (LARGE + 1)).status_code
+            except httpx2.RemoteProtocolError:
+                refused = 502
+            assert refused == 413 or (refused, proxy, closes) == (502, "caddy", True)
 
 
 @through_both

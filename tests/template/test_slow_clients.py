@@ -85,6 +85,7 @@ BODIES = [
     (POST % b"/length" + LENGTH, b""),
     (POST % b"/length" + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
     (POST % b"/nothing" + LENGTH, b"x"),  # answered with 404 at once
+    (POST % b"/length" + LENGTH.replace(b"\r\n", b"000\r\n", 1), b"x" * 1000),  # with 413
     (GET + b"Content-Length: 100000\r\n\r\n", b"x"),
 ]
 READERS = [
