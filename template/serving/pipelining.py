@@ -7,6 +7,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from .cork import send_all
 from .versions import Unchunked, Versions
 
 MOST = 1000  # that may wait; so many come with a few reads only
@@ -43,6 +44,9 @@ class Pipelining(Versions):
         if self.running:  # uvicorn tells the last request alone
             self.running.disconnected = True
             self.running.message_event.set()
+
+    def eof_received(self) -> None:
+        send_all()  # the answer too, if it is of this turn: the connection is closed now
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) == MOST:

@@ -122,6 +122,14 @@ def test_requests_of_one_moment_get_each_its_own_answer(running: Service) -> Non
     assert "Traceback" not in running.log
 
 
+def test_who_sends_no_more_gets_the_answer(running: Service) -> None:
+    for _ in range(20):
+        with connected(running) as connection:
+            ask(connection, "/number?of=7")
+            connection.shutdown(socket.SHUT_WR)
+            assert answer(connection) == b"7"
+
+
 def test_a_stream_waits_for_its_reader(running: Service) -> None:
     with connected(running) as connection:
         ask(connection, "/stream")
