@@ -11,16 +11,12 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 from hypercorn import protocol
 from hypercorn.asyncio import run, serve
-from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
-from hypercorn.events import Closed
-from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol import h2, h11
-from hypercorn.protocol.events import Event, StreamClosed
-from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import LifespanFailureError
 
 from .draining import LINGER
+from .hypercorn_connection import HTTP2, Connection, WebSocket
 from .refusals import MAX_HEADERS
 from .settings import ServingSettings, load
 
@@ -36,43 +32,6 @@ class Loop(uvloop.Loop):
         server = await super().create_server(*args, **options)
         self.servers.append(server)
         return server
-
-
-class Connection(TCPServer):
-    """A connection that its client has closed is gone at once; hypercorn keeps it until its keep-alive is over."""
-
-    left = False
-
-    async def _read_data(self) -> None:
-        await super()._read_data()
-        self.left = True
-        await self.idle_task.stop()
-
-    async def _idle_timeout(self) -> None:
-        if not self.left:
-            await super()._idle_timeout()
-
-
-class WebSocket(WSStream):
-    """One that hypercorn refuses is closed, and the application is told; hypercorn would read on for ever."""
-
-    async def handle(self, event: Event) -> None:
-        if isinstance(event, StreamClosed):
-            self.closed = False  # else hypercorn would not tell the application
-            return await super().handle(event)
-        await super().handle(event)
-        if self.closed or self.buffer.length > self.buffer.max_length:
-            await self.send(StreamClosed(self.stream_id))
-
-
-class HTTP2(h2.H2Protocol):
-    """A client that leaves is no longer waited for; hypercorn waits for ever that it reads the rest of its answers."""
-
-    async def handle(self, event: ConnectionEvent) -> None:
-        await super().handle(event)
-        if isinstance(event, Closed):
-            for unread in self.stream_buffers.values():
-                await unread.close()
 
 
 # There are no settings for them.

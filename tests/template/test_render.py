@@ -103,7 +103,12 @@ OWN: dict[tuple[str, str], set[str]] = {
     ("server", "gunicorn"): {"uvicorn.conf.py", "serving/gunicorn.py", *UVICORN},
     ("server", "uvicorn"): {"serving/uvicorn.py", *UVICORN},
     ("server", "granian"): {"serving/granian.py", "serving/granian_loop.py", "serving/message_size.py"},
-    ("server", "hypercorn"): {"gunicorn.conf.py", "serving/gunicorn.py", "serving/hypercorn.py"},
+    ("server", "hypercorn"): {
+        "gunicorn.conf.py",
+        "serving/gunicorn.py",
+        "serving/hypercorn.py",
+        "serving/hypercorn_connection.py",
+    },
     ("telemetry", "full"): {
         "serving/metrics.py",
         "serving/exporter.py",
