@@ -10,13 +10,13 @@ import uvloop
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 from hypercorn import protocol
-from hypercorn.asyncio import run, serve
+from hypercorn.asyncio import run, serve, tcp_server
 from hypercorn.config import Config
 from hypercorn.protocol import h2, h11
 from hypercorn.utils import LifespanFailureError
 
 from .draining import LINGER
-from .hypercorn_connection import HTTP2, Connection, WebSocket
+from .hypercorn_connection import HTTP2, Applications, Connection, WebSocket
 from .refusals import MAX_HEADERS
 from .settings import ServingSettings, load
 
@@ -36,6 +36,7 @@ class Loop(uvloop.Loop):
 
 # There are no settings for them.
 run.TCPServer = Connection  # type: ignore[attr-defined]
+tcp_server.TaskGroup = Applications  # type: ignore[attr-defined]
 h11.WSStream = h2.WSStream = WebSocket  # type: ignore[attr-defined]
 protocol.H2Protocol = HTTP2  # type: ignore[attr-defined]
 

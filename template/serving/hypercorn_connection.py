@@ -1,5 +1,8 @@
 """hypercorn's connections, mended: each ends when its client has left, and so does what the client has asked for."""
 
+from typing import Any
+
+from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Closed
 from hypercorn.events import Event as ConnectionEvent
@@ -21,6 +24,23 @@ class Connection(TCPServer):
     async def _idle_timeout(self) -> None:
         if not self.left:
             await super()._idle_timeout()
+
+
+class Applications(TaskGroup):
+    """The end of a request is told at once; hypercorn waits until the application has read, which may be never."""
+
+    async def spawn_app(self, *given: Any) -> Any:
+        put: Any = await super().spawn_app(*given)
+        queue = put.__self__
+
+        async def put_or_end(message: Any) -> None:
+            if message["type"].endswith(".disconnect"):
+                queue.full = lambda: False
+                for _ in range(queue.qsize()):  # wakes the connection, where it waits for room
+                    queue.put_nowait(queue.get_nowait())
+            await put(message)
+
+        return put_or_end
 
 
 class WebSocket(WSStream):

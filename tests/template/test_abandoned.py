@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.slow
 
 LIMIT = 5
 SETTINGS = {"HOST": "127.0.0.1", "WEB_CONCURRENCY": "1", "MAX_CONCURRENCY": str(LIMIT), "MAX_MESSAGE_BYTES": "1000"}
+SETTINGS |= {"MAX_BODY_BYTES": "20"}
 KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 HANDSHAKE = (
     b"GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -23,7 +25,10 @@ HTTP2 = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
     b"HTTP2-Settings: AAQAAAAA\r\n\r\n"  # it lets the server send nothing of an answer
 )
+CHUNKS = b"Host: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 40
 LEFT = {
+    "a body that nobody reads": b"POST /nothing HTTP/1.1\r\n" + CHUNKS,
+    "a body that is too large": b"POST /loans/quote HTTP/1.1\r\n" + CHUNKS,
     "a frame in the same packet as the handshake": HANDSHAKE + HELLO,
     "an answer in HTTP 2 that is not read": HTTP2,
     "HTTP 2 that is none": HTTP2 + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -41,9 +46,17 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A service that serves few at once, on each server."""
     service = write_service(tmp_path_factory.mktemp("abandoned") / "service", **request.param)
     probes.add_to(service)
-    service.edit("main.py", "app.include_router(loans)", TASKS)
+    service.edit("main.py", "app.include_router(loans)", "app.include_router(loans)\n" + TASKS)
     with service.started("run", **SETTINGS):
         yield service
+
+
+@contextmanager
+def nothing_left_of(service: Service) -> Iterator[None]:
+    """What is done meanwhile leaves no task behind, and no place of a request taken."""
+    before = service.get("/tasks").json()
+    yield
+    eventually(lambda: (now := service.get("/tasks")).is_success and now.json() <= before, 5, lambda: service.log)
 
 
 def opened(service: Service, data: bytes) -> socket.socket:
@@ -55,11 +68,10 @@ def opened(service: Service, data: bytes) -> socket.socket:
 @pytest.mark.parametrize("name", LEFT)
 @promise("Limits", fixture="running")
 def test_what_a_client_leaves_unfinished_does_not_stay_in_the_service(running: Service, name: str) -> None:
-    before = running.get("/tasks").json()
-    for _ in range(2 * LIMIT):
-        with opened(running, LEFT[name]) as connection:
-            assert connection.recv(100).startswith(b"HTTP/1.1 ")
-    eventually(lambda: (now := running.get("/tasks")).is_success and now.json() <= before, 5, lambda: running.log)
+    with nothing_left_of(running):
+        for _ in range(2 * LIMIT):
+            with opened(running, LEFT[name]) as connection:
+                assert connection.recv(100).startswith(b"HTTP/1.1 ")
 
 
 @promise("WebSocket", fixture="running")
