@@ -16,7 +16,7 @@ from hypercorn.protocol import h2, h11
 from hypercorn.utils import LifespanFailureError
 
 from .draining import LINGER
-from .hypercorn_connection import HTTP2, Applications, Connection, WebSocket
+from .hypercorn_connection import HTTP1, HTTP2, Applications, Connection, WebSocket
 from .refusals import MAX_HEADERS
 from .settings import ServingSettings, load
 
@@ -38,6 +38,7 @@ class Loop(uvloop.Loop):
 run.TCPServer = Connection  # type: ignore[attr-defined]
 tcp_server.TaskGroup = Applications  # type: ignore[attr-defined]
 h11.WSStream = h2.WSStream = WebSocket  # type: ignore[attr-defined]
+protocol.H11Protocol = HTTP1  # type: ignore[attr-defined]
 protocol.H2Protocol = HTTP2  # type: ignore[attr-defined]
 
 

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from h11 import NEED_DATA
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Closed
 from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol.events import Event, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 
 
@@ -53,6 +55,16 @@ class WebSocket(WSStream):
         await super().handle(event)
         if self.closed or self.buffer.length > self.buffer.max_length:
             await self.send(StreamClosed(self.stream_id))
+
+
+class HTTP1(H11Protocol):
+    """A client that leaves is no longer read; hypercorn waits for ever with the requests that it has sent ahead."""
+
+    async def handle(self, event: ConnectionEvent) -> None:
+        await super().handle(event)
+        if isinstance(event, Closed):
+            self.connection.next_event = lambda: NEED_DATA  # type: ignore[method-assign]
+            await self.can_read.set()
 
 
 class HTTP2(H2Protocol):

@@ -26,9 +26,11 @@ HTTP2 = (
     b"HTTP2-Settings: AAQAAAAA\r\n\r\n"  # it lets the server send nothing of an answer
 )
 CHUNKS = b"Host: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 40
+SCHEDULE = b"GET /loans/schedule?amount=1000000&rate=1&months=480 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LEFT = {
     "a body that nobody reads": b"POST /nothing HTTP/1.1\r\n" + CHUNKS,
     "a body that is too large": b"POST /loans/quote HTTP/1.1\r\n" + CHUNKS,
+    "requests sent ahead": SCHEDULE * 20,
     "a frame in the same packet as the handshake": HANDSHAKE + HELLO,
     "an answer in HTTP 2 that is not read": HTTP2,
     "HTTP 2 that is none": HTTP2 + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
