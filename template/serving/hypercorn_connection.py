@@ -46,7 +46,10 @@ class Applications(TaskGroup):
 
 
 class WebSocket(WSStream):
-    """One that hypercorn refuses is closed, and the application is told; hypercorn would read on for ever."""
+    """One that hypercorn refuses is closed, and the application is told; hypercorn would read on for ever.
+
+    An application that sends to a client that has left gets an error.
+    """
 
     async def handle(self, event: Event) -> None:
         if isinstance(event, StreamClosed):
@@ -55,6 +58,11 @@ class WebSocket(WSStream):
         await super().handle(event)
         if self.closed or self.buffer.length > self.buffer.max_length:
             await self.send(StreamClosed(self.stream_id))
+
+    async def app_send(self, message: Any) -> None:
+        if self.closed and message:
+            raise OSError("the client has left")
+        await super().app_send(message)
 
 
 class HTTP1(H11Protocol):

@@ -82,6 +82,14 @@ async def ticks(websocket: WebSocket) -> None:
         await asyncio.sleep(60)
     finally:
         print("ticks ended")
+
+
+@app.websocket("/push")
+async def push(websocket: WebSocket) -> None:
+    await websocket.accept()
+    while True:
+        await websocket.send_text("news")
+        await asyncio.sleep(0.01)
 """
 
 

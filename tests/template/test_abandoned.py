@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ..promises import promise
+from ..promises import SERVERS, promise
 from ..service import Service, eventually, write_service
 from . import probes
 
@@ -35,6 +35,8 @@ LEFT = {
     "an answer in HTTP 2 that is not read": HTTP2,
     "HTTP 2 that is none": HTTP2 + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }
+GOODBYE = b"\x88\x82\0\0\0\0\x03\xe8"  # a close with the code 1000
+SENDING = [name for name in SERVERS if name != "granian"]  # which sends on to nobody
 TOO_BIG = b"\x82\xfe" + (1001).to_bytes(2) + bytes(4 + 1001)
 TASKS = """
 @app.get("/tasks")
@@ -74,6 +76,17 @@ def test_what_a_client_leaves_unfinished_does_not_stay_in_the_service(running: S
         for _ in range(2 * LIMIT):
             with opened(running, LEFT[name]) as connection:
                 assert connection.recv(100).startswith(b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize("polite", [True, False], ids=["politely", "without a word"])
+@pytest.mark.parametrize("sent", [0, 20], ids=["silent", "talkative"])
+@pytest.mark.parametrize("running", [{"server": name} for name in SENDING], ids=SENDING, indirect=True, scope="module")
+def test_an_endpoint_that_only_sends_ends_when_its_client_has_left(running: Service, sent: int, polite: bool) -> None:
+    with nothing_left_of(running):
+        for _ in range(LIMIT):
+            with opened(running, HANDSHAKE.replace(b"/echo", b"/push")) as connection:
+                assert b" 101 " in connection.recv(1000)
+                connection.sendall(HELLO * sent + GOODBYE * polite)
 
 
 @promise("WebSocket", fixture="running")
