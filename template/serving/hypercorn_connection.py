@@ -11,6 +11,8 @@ from hypercorn.protocol.events import Event, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
+from wsproto.events import CloseConnection
+from wsproto.events import Event as Frame
 
 
 class Connection(TCPServer):
@@ -48,13 +50,18 @@ class Applications(TaskGroup):
 class WebSocket(WSStream):
     """One that hypercorn refuses is closed, and the application is told; hypercorn would read on for ever.
 
-    An application that sends to a client that has left gets an error.
+    An application that sends to a client that has left gets an error, and one that receives the client's code.
     """
+
+    end = CloseConnection(1006)
 
     async def handle(self, event: Event) -> None:
         if isinstance(event, StreamClosed):
-            self.closed = False  # else hypercorn would not tell the application
-            return await super().handle(event)
+            self.closed = True
+            if self.app_put:
+                end = {"code": self.end.code, "reason": self.end.reason}
+                await self.app_put({"type": "websocket.disconnect", **end})
+            return
         await super().handle(event)
         if self.closed or self.buffer.length > self.buffer.max_length:
             await self.send(StreamClosed(self.stream_id))
@@ -63,6 +70,11 @@ class WebSocket(WSStream):
         if self.closed and message:
             raise OSError("the client has left")
         await super().app_send(message)
+
+    async def _send_wsproto_event(self, event: Frame) -> None:
+        if isinstance(event, CloseConnection):
+            self.end = event
+        await super()._send_wsproto_event(event)
 
 
 class HTTP1(H11Protocol):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from websockets.sync.client import connect
 
 from ..promises import SERVERS, promise
 from ..service import Service, eventually, write_service
@@ -87,6 +88,14 @@ def test_an_endpoint_that_only_sends_ends_when_its_client_has_left(running: Serv
             with opened(running, HANDSHAKE.replace(b"/echo", b"/push")) as connection:
                 assert b" 101 " in connection.recv(1000)
                 connection.sendall(HELLO * sent + GOODBYE * polite)
+
+
+@promise("WebSocket", fixture="running")
+def test_the_application_is_told_the_code_with_which_a_client_leaves(running: Service) -> None:
+    for code in (1000, 4321):
+        with connect(f"ws://127.0.0.1:{running.port}/echo") as websocket:
+            websocket.close(code)
+    eventually(lambda: {"left with 1000", "left with 4321"} <= set(running.log.splitlines()), 5, lambda: running.log)
 
 
 @promise("WebSocket", fixture="running")
