@@ -61,6 +61,7 @@ class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
         config.include_server_header = False
         config.h11_max_incomplete_size = MAX_HEADERS
         config.websocket_max_message_size = settings.max_message_bytes
+        config.keep_alive_max_requests = sys.maxsize  # at the end of it, HTTP/2 loses the requests in flight
         config.keep_alive_timeout = self.cfg.keepalive
         config.graceful_timeout = settings.drain_seconds + 1
         linger = 0 if settings.development else LINGER / 2

@@ -281,14 +281,6 @@ def test_a_client_that_leaves_a_stream_is_worth_one_line_of_granians_log(service
     assert "ASGI transport error" not in service.log
 
 
-@pytest.mark.parametrize("service", [{"server": "hypercorn"}], indirect=True)
-def test_hypercorn_speaks_http_2(service: Service) -> None:
-    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
-        with httpx2.Client(http1=False, http2=True, base_url=service.url) as client:
-            answer = client.get("/")
-        assert (answer.http_version, answer.json()) == ("HTTP/2", {"status": "ok"})
-
-
 def test_an_idle_connection_is_kept_for_more_than_a_minute_by_every_server(tmp_path: Path) -> None:
     with ExitStack() as stack:
         kept = []

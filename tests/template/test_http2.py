@@ -1,0 +1,33 @@
+"""HTTP/2, which hypercorn alone speaks here."""
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from ..service import Service, write_service
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    service = write_service(tmp_path_factory.mktemp("http2") / "service", server="hypercorn")
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
+        yield service
+
+
+def test_a_connection_answers_however_many_are_asked(running: Service) -> None:
+    async def ask() -> list[httpx2.Response]:
+        numbers = iter(range(1200))
+        async with httpx2.AsyncClient(http1=False, http2=True, base_url=running.url) as client:
+
+            async def in_turn() -> list[httpx2.Response]:
+                return [await client.get("/") for _ in numbers]
+
+            return sum(await asyncio.gather(*(in_turn() for _ in range(20))), [])
+
+    answers = asyncio.run(ask())
+    assert {(answer.http_version, answer.status_code) for answer in answers} == {("HTTP/2", 200)}
+    assert len({id(answer.extensions["network_stream"]) for answer in answers}) == 1
