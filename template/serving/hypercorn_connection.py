@@ -1,7 +1,10 @@
 """hypercorn's connections, mended: each ends when its client has left, and so does what the client has asked for."""
 
+from contextlib import suppress
 from typing import Any
 
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
 from h11 import NEED_DATA
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -10,6 +13,7 @@ from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol.events import Event, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from wsproto.events import CloseConnection
 from wsproto.events import Event as Frame
@@ -88,10 +92,24 @@ class HTTP1(H11Protocol):
 
 
 class HTTP2(H2Protocol):
-    """A client that leaves is no longer waited for; hypercorn waits for ever that it reads the rest of its answers."""
+    """A client that leaves is no longer waited for; hypercorn waits for ever that it reads the rest of its answers.
+
+    An answer that breaks off is reset, or its client would wait for ever.
+    """
 
     async def handle(self, event: ConnectionEvent) -> None:
         await super().handle(event)
         if isinstance(event, Closed):
             for unread in self.stream_buffers.values():
                 await unread.close()
+
+    async def stream_send(self, event: Any) -> None:
+        unsent = self.stream_buffers.get(event.stream_id)
+        http = isinstance(self.streams.get(event.stream_id), HTTPStream)
+        if isinstance(event, StreamClosed) and http and unsent and not unsent.complete:
+            await unsent.close()
+            with suppress(ProtocolError):  # the client has just said that it leaves
+                self.connection.reset_stream(event.stream_id, ErrorCodes.INTERNAL_ERROR)
+            await self._flush()
+            await self._window_updated(event.stream_id)  # the buffer is dropped
+        await super().stream_send(event)

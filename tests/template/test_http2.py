@@ -10,10 +10,25 @@ from ..service import Service, write_service
 
 pytestmark = pytest.mark.slow
 
+HALF = """
+from collections.abc import AsyncIterator
+from fastapi.responses import StreamingResponse
+
+
+@app.get("/half")
+async def half() -> StreamingResponse:
+    async def generate() -> AsyncIterator[str]:
+        yield "half"
+        raise ValueError("no more")
+
+    return StreamingResponse(generate())
+"""
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service = write_service(tmp_path_factory.mktemp("http2") / "service", server="hypercorn")
+    service.edit("main.py", "app.include_router(loans)", "app.include_router(loans)\n" + HALF)
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
         yield service
 
@@ -31,3 +46,13 @@ def test_a_connection_answers_however_many_are_asked(running: Service) -> None:
     answers = asyncio.run(ask())
     assert {(answer.http_version, answer.status_code) for answer in answers} == {("HTTP/2", 200)}
     assert len({id(answer.extensions["network_stream"]) for answer in answers}) == 1
+
+
+def test_a_stream_that_breaks_off_is_reset_and_the_others_go_on(running: Service) -> None:
+    with httpx2.Client(http1=False, http2=True, base_url=running.url, timeout=5) as client:
+        with pytest.raises(httpx2.RemoteProtocolError, match="StreamReset"):
+            client.get("/half")
+        connection = client.get("/").extensions["network_stream"]
+        with pytest.raises(httpx2.RemoteProtocolError, match="StreamReset"):
+            client.get("/half")
+        assert client.get("/").extensions["network_stream"] is connection
