@@ -4,6 +4,8 @@ from contextlib import suppress
 from typing import Any
 
 from h2.errors import ErrorCodes
+from h2.events import DataReceived
+from h2.events import Event as H2Event
 from h2.exceptions import ProtocolError
 from h11 import NEED_DATA
 from hypercorn.asyncio.task_group import TaskGroup
@@ -94,7 +96,8 @@ class HTTP1(H11Protocol):
 class HTTP2(H2Protocol):
     """A client that leaves is no longer waited for; hypercorn waits for ever that it reads the rest of its answers.
 
-    An answer that breaks off is reset, or its client would wait for ever.
+    An answer that breaks off is reset, or its client would wait for ever. Data for a request that is answered is thrown
+    away; hypercorn ends the connection, and with it all other requests.
     """
 
     async def handle(self, event: ConnectionEvent) -> None:
@@ -102,6 +105,14 @@ class HTTP2(H2Protocol):
         if isinstance(event, Closed):
             for unread in self.stream_buffers.values():
                 await unread.close()
+
+    async def _handle_events(self, events: list[H2Event]) -> None:
+        for event in events:
+            if isinstance(event, DataReceived) and event.stream_id not in self.streams:  # it is answered
+                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            else:
+                await super()._handle_events([event])
+        await self._flush()
 
     async def stream_send(self, event: Any) -> None:
         unsent = self.stream_buffers.get(event.stream_id)

@@ -56,3 +56,12 @@ def test_a_stream_that_breaks_off_is_reset_and_the_others_go_on(running: Service
         with pytest.raises(httpx2.RemoteProtocolError, match="StreamReset"):
             client.get("/half")
         assert client.get("/").extensions["network_stream"] is connection
+
+
+def test_a_body_that_nobody_reads_ends_no_connection(running: Service) -> None:
+    with httpx2.Client(http1=False, http2=True, base_url=running.url, timeout=5) as client:
+        connection = client.get("/").extensions["network_stream"]
+        for _ in range(20):
+            assert client.post("/nothing", content=bytes(60_000)).status_code == 404
+        assert client.get("/").extensions["network_stream"] is connection
+    assert "KeyError" not in running.log
