@@ -112,7 +112,7 @@ if __name__ == "__main__":
     if not reload:  # then nobody is to wait, and HUP would end the service
         os.environ[MASTER] = str(os.getpid())
     Server(
-        "serving.message_size:application",
+        "serving.granian_asgi:application",
         factory=True,
         address=settings.host,
         port=settings.port,

@@ -102,7 +102,7 @@ OWN: dict[tuple[str, str], set[str]] = {
     ("manager", "poetry"): {"poetry.toml"},
     ("server", "gunicorn"): {"uvicorn.conf.py", "serving/gunicorn.py", *UVICORN},
     ("server", "uvicorn"): {"serving/uvicorn.py", *UVICORN},
-    ("server", "granian"): {"serving/granian.py", "serving/granian_loop.py", "serving/message_size.py"},
+    ("server", "granian"): {"serving/granian.py", "serving/granian_loop.py", "serving/granian_asgi.py"},
     ("server", "hypercorn"): {
         "gunicorn.conf.py",
         "serving/gunicorn.py",

@@ -1,4 +1,4 @@
-"""WebSockets: the protocol by Autobahn's cases, the size of a message, compression and what it costs."""
+"""WebSockets: the protocol by Autobahn's cases, how one ends, the size of a message, compression and what it costs."""
 
 import os
 import socket
@@ -35,6 +35,43 @@ async def mirror(websocket: WebSocket) -> None:
             await websocket.send(message | {"type": "websocket.send"})
     except WebSocketDisconnect:
         pass
+
+
+sending = []
+
+
+@app.get("/sending")
+async def how_many_send() -> int:
+    return len(sending)
+
+
+@app.websocket("/clock")
+async def clock(websocket: WebSocket) -> None:
+    await websocket.accept()
+    sending.append(websocket)
+    try:
+        while True:
+            await websocket.send_text("tick")
+            await asyncio.sleep(0.05)
+    except WebSocketDisconnect:
+        pass
+    finally:
+        sending.remove(websocket)
+
+
+@app.websocket("/reader")
+async def reader(websocket: WebSocket) -> None:
+    await websocket.accept()
+    reading = asyncio.create_task(websocket.receive())
+    await asyncio.sleep(0.1)
+    await websocket.close(4001)
+    assert (await reading)["type"] == "websocket.disconnect"
+
+
+@app.websocket("/deaf")
+async def deaf(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await asyncio.sleep(60)
 
 
 @app.get("/wait")
@@ -81,8 +118,8 @@ def compressing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         yield service
 
 
-def address(service: Service) -> str:
-    return f"ws://127.0.0.1:{service.port}/mirror"
+def address(service: Service, path: str = "/mirror") -> str:
+    return f"ws://127.0.0.1:{service.port}{path}"
 
 
 @promise("WebSocket", fixture="running")
@@ -98,6 +135,44 @@ def test_all_of_autobahns_cases_pass(running: Service, tmp_path: Path, record_pr
     *_, line = (result.stdout + result.stderr).splitlines()
     record_property("figure", f"Autobahn: {line}")
     assert (result.returncode, line) == (0, "247 cases passed"), result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("unread", [0, 3])
+@promise("WebSocket", fixture="running")
+def test_an_endpoint_that_only_sends_ends_when_its_client_has_left(running: Service, unread: int) -> None:
+    for _ in range(3):
+        with connect(address(running, "/clock"), compression=None) as websocket:
+            assert websocket.recv(5) == "tick"
+            for _ in range(unread):
+                websocket.send("are you there?")
+            websocket.socket.shutdown(socket.SHUT_RDWR)
+    eventually(lambda: running.get("/sending").json() == 0, 10)
+
+
+@promise("WebSocket", fixture="running")
+def test_a_client_that_closes_is_answered_by_an_endpoint_that_only_sends(running: Service) -> None:
+    with connect(address(running, "/clock"), compression=None, close_timeout=5) as websocket:
+        assert websocket.recv(5) == "tick"
+        websocket.close(4001)
+    assert websocket.close_code == 4001
+    eventually(lambda: running.get("/sending").json() == 0, 10)
+
+
+@promise("WebSocket", fixture="running")
+def test_an_endpoint_may_close_while_it_reads(running: Service) -> None:
+    with connect(address(running, "/reader"), compression=None) as websocket, pytest.raises(ConnectionClosed) as closed:
+        websocket.recv(5)
+    assert closed.value.rcvd and closed.value.rcvd.code == 4001
+
+
+@pytest.mark.parametrize("running", [{"server": "granian"}], ids=["granian"], indirect=True, scope="module")
+def test_what_the_endpoint_does_not_read_is_not_taken_in(running: Service) -> None:
+    with connect(address(running, "/deaf"), compression=None) as websocket:
+        websocket.socket.settimeout(1)
+        with pytest.raises(ConnectionClosed) as full:
+            for _ in range(1000):
+                websocket.send(b"x" * LIMIT)
+    assert isinstance(full.value.__cause__, TimeoutError)
 
 
 @promise("WebSocket", fixture="running")

@@ -1,0 +1,104 @@
+"""The service as granian calls it: what it lacks of the others, and has no setting for."""
+
+import asyncio
+import logging
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .settings import CANNOT_START, ServingSettings, load
+
+FAILED = PlainTextResponse("Internal Server Error", 500)
+EMPTY = 200  # bytes that a message takes without one of its own
+
+logger = logging.getLogger("_granian")
+
+
+def application() -> ASGIApp:
+    """The service; where it cannot be loaded, another worker could not load it either."""
+    try:
+        from main import app  # in the worker, so that a reload has the new one
+    except Exception:
+        logger.exception("Error loading the application")
+        raise SystemExit(CANNOT_START) from None
+
+    return Granian(app, load(ServingSettings).max_message_bytes)
+
+
+class Unread(asyncio.Queue[Message]):
+    """What was read ahead; full when it has `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.room = limit
+
+    def full(self) -> bool:
+        return self.room <= 0
+
+    def _put(self, message: Message) -> None:
+        self.room -= length(message) + EMPTY
+        super()._put(message)
+
+    def _get(self) -> Message:
+        message = super()._get()
+        self.room += length(message) + EMPTY
+        return message
+
+
+class Granian:
+    """ASGI middleware that closes a WebSocket with 1009 (too big) at a message of more than `limit` bytes.
+
+    It reads up to `limit` bytes ahead: granian learns only from reading that the client has left, and sends on till then.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            scope.get("extensions", {}).pop("http.response.pathsend", None)  # no middleware sees what it sends: no gzip
+            return await self.app(scope, receive, send)
+        unread = Unread(self.limit)
+        reading: asyncio.Task[None] | None = None
+        answered = closed = False
+
+        async def read() -> None:
+            nonlocal closed
+            while not closed:
+                message = await receive()
+                if length(message) > self.limit:
+                    message = {"type": "websocket.disconnect", "code": 1009}
+                closed = message["type"] == "websocket.disconnect"
+                if closed and message["code"] != 1005:  # else it may be a broken frame: granian answers at the end
+                    await send({"type": "websocket.close", "code": message["code"]})
+                await unread.put(message)
+
+        async def receive_read() -> Message:
+            if unread.empty() and (closed or not reading):
+                return await receive()  # that it connects, or is closed
+            return await unread.get()
+
+        async def send_if_open(message: Message) -> None:
+            nonlocal reading, answered, closed
+            answered = True
+            if closed:
+                raise OSError("it is closed")
+            if reading and message["type"] == "websocket.close":
+                closed = True
+                reading.cancel()  # else granian would wait for what it reads
+                if unread.empty():
+                    unread.put_nowait({"type": "websocket.disconnect", "code": 1006})
+            await send(message)
+            if message["type"] == "websocket.accept":
+                reading = asyncio.create_task(read())
+
+        try:
+            await self.app(scope, receive_read, send_if_open)
+        finally:
+            if not answered:
+                await FAILED(scope, receive, send)  # granian would answer 403
+
+
+def length(message: Message) -> int:
+    return len(message.get("bytes") or (message.get("text") or "").encode())
