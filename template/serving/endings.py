@@ -1,8 +1,7 @@
-"""How a WebSocket ends while the worker drains."""
+"""How a WebSocket ends that the application leaves open, and what it is doing while the worker drains."""
 
-import asyncio
+from asyncio import CancelledError, Task
 from contextlib import suppress
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,34 +10,41 @@ from .refusals import STOPPING
 
 
 async def websocket(
-    app: ASGIApp, draining: Draining, task: asyncio.Task[Any], scope: Scope, receive: Receive, send: Send
+    app: ASGIApp, draining: Draining, task: Task[None], scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Call the application; once draining has begun, close with 1012 (service restart) whatever it is doing."""
-    closed = False
+    """Call the application; close with 1000 where it returns, 1011 where it raises, 1012 (restart) once draining begins."""
+    is_open: bool | None = None  # None until it is answered
 
-    async def close() -> None:
-        nonlocal closed
+    async def send_noted(message: Message) -> None:
+        nonlocal is_open
+        is_open = message["type"] in ("websocket.accept", "websocket.send")
+        await send(message)
+
+    async def end(code: int) -> None:
         task.uncancel()
-        if not closed:
-            closed = True
-            with suppress(OSError):  # the server was quicker
-                await send({"type": "websocket.close", "code": 1012})
+        if is_open or (is_open is None and code == 1012):  # unanswered for another reason, the server answers 500
+            with suppress(OSError, RuntimeError):  # the client or the server was quicker
+                await send_noted({"type": "websocket.close", "code": code})
 
     async def receive_or_end() -> Message:
         try:
             return await receive()
-        except asyncio.CancelledError:
-            if closed or task not in draining.cancelled:
+        except CancelledError:
+            if is_open is False or task not in draining.cancelled:
                 raise
-            await close()
+            await end(1012)
             return {"type": "websocket.disconnect", "code": 1012}
 
     if draining.begun:
         return await STOPPING(scope, receive, send)
     draining.open[task] = True
     try:
-        await app(scope, receive_or_end, send)
-    except asyncio.CancelledError:
+        await app(scope, receive_or_end, send_noted)
+        await end(1000)
+    except CancelledError:
         if task not in draining.cancelled:
             raise
-        await close()
+        await end(1012)
+    except Exception:
+        await end(1011)
+        raise

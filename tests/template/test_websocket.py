@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from ..promises import promise
@@ -57,6 +57,14 @@ async def clock(websocket: WebSocket) -> None:
         pass
     finally:
         sending.remove(websocket)
+
+
+@app.websocket("/short")
+async def short(websocket: WebSocket, accept: bool, mistake: bool) -> None:
+    if accept:
+        await websocket.accept()
+    if mistake:
+        raise RuntimeError("the endpoint's mistake")
 
 
 @app.websocket("/reader")
@@ -163,6 +171,22 @@ def test_an_endpoint_may_close_while_it_reads(running: Service) -> None:
     with connect(address(running, "/reader"), compression=None) as websocket, pytest.raises(ConnectionClosed) as closed:
         websocket.recv(5)
     assert closed.value.rcvd and closed.value.rcvd.code == 4001
+
+
+@promise("WebSocket", fixture="running")
+def test_one_that_the_endpoint_leaves_open_is_closed(running: Service) -> None:
+    for mistake, code in (("false", 1000), ("true", 1011)):
+        path = f"/short?mistake={mistake}&accept="
+        with (
+            connect(address(running, f"{path}true"), compression=None) as websocket,
+            pytest.raises(ConnectionClosed) as closed,
+        ):
+            websocket.recv(5)
+        assert closed.value.rcvd and closed.value.rcvd.code == code
+        with pytest.raises(InvalidStatus) as refused:
+            connect(address(running, f"{path}false"))
+        assert refused.value.response.status_code == 500
+    assert "the endpoint's mistake" in running.log
 
 
 @pytest.mark.parametrize("running", [{"server": "granian"}], ids=["granian"], indirect=True, scope="module")
