@@ -100,7 +100,7 @@ def test_the_ci_workflow_is_valid(manager: str, tmp_path: Path) -> None:
 
 
 def test_every_file_is_small() -> None:
-    for telemetry, most in (("none", 1400), ("full", 1580)):  # 500 is the aim; these numbers should only fall
+    for telemetry, most in (("none", 1355), ("full", 1540)):  # 500 is the aim; these numbers should only fall
         for server in SERVERS:
             files = rendered(server=server, telemetry=telemetry)
             sizes = {name: content.count(b"\n") for name, content in files.items()}
@@ -113,7 +113,7 @@ def test_channels_are_small() -> None:
     sizes = {name: content.count(b"\n") for name, content in rendered(realtime="full").items()}
     assert max(sizes.values()) <= 150, sizes
     code = [lines for name, lines in sizes.items() if name.startswith("channels/") and name.endswith(".py")]
-    assert sum(code) <= 945, sizes  # 500 is the aim; this number may only fall
+    assert sum(code) <= 943, sizes  # 500 is the aim; this number may only fall
 
 
 def test_serving_and_channels_know_nothing_of_app() -> None:

@@ -16,8 +16,8 @@ BROKEN = refusal(400, "the body broke off")
 class WholeBody:
     """Calls the application for a request with a body.
 
-    It answers 413 if there is more than `limit` bytes, 408 if it stalls for `seconds`, 400 if it breaks off, and closes
-    the connection. None is a crash of the application: what it raises then is not logged, what it sends goes nowhere.
+    It answers 413 if there is more than `limit` bytes, 408 if it stalls for `seconds`, 400 if it breaks off. None is a crash
+    of the application: what it raises then is not logged, what it sends goes nowhere.
     """
 
     def __init__(self, seconds: float, limit: int) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from websockets.sync.client import connect
 
-from ..promises import SERVERS, promise
+from ..promises import promise
 from ..service import Service, eventually, write_service
 from . import probes
 
@@ -37,7 +37,6 @@ LEFT = {
     "HTTP 2 that is none": HTTP2 + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }
 GOODBYE = b"\x88\x82\0\0\0\0\x03\xe8"  # a close with the code 1000
-SENDING = [name for name in SERVERS if name != "granian"]  # which sends on to nobody
 TOO_BIG = b"\x82\xfe" + (1001).to_bytes(2) + bytes(4 + 1001)
 TASKS = """
 @app.get("/tasks")
@@ -81,7 +80,7 @@ def test_what_a_client_leaves_unfinished_does_not_stay_in_the_service(running: S
 
 @pytest.mark.parametrize("polite", [True, False], ids=["politely", "without a word"])
 @pytest.mark.parametrize("sent", [0, 20], ids=["silent", "talkative"])
-@pytest.mark.parametrize("running", [{"server": name} for name in SENDING], ids=SENDING, indirect=True, scope="module")
+@promise("WebSocket", fixture="running")
 def test_an_endpoint_that_only_sends_ends_when_its_client_has_left(running: Service, sent: int, polite: bool) -> None:
     with nothing_left_of(running):
         for _ in range(LIMIT):
