@@ -14,7 +14,7 @@ from . import probes
 pytestmark = pytest.mark.slow
 
 LIMIT = 5
-SETTINGS = {"HOST": "127.0.0.1", "WEB_CONCURRENCY": "1", "MAX_CONCURRENCY": str(LIMIT), "MAX_MESSAGE_BYTES": "1000"}
+SETTINGS = {"HOST": "127.0.0.1", "WEB_CONCURRENCY": "1", "MAX_CONCURRENCY": str(LIMIT), "MAX_MESSAGE_BYTES": "10000"}
 SETTINGS |= {"MAX_BODY_BYTES": "20"}
 KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 HANDSHAKE = (
@@ -37,7 +37,7 @@ LEFT = {
     "HTTP 2 that is none": HTTP2 + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }
 GOODBYE = b"\x88\x82\0\0\0\0\x03\xe8"  # a close with the code 1000
-TOO_BIG = b"\x82\xfe" + (1001).to_bytes(2) + bytes(4 + 1001)
+TOO_BIG = b"\x82\xfe" + (10001).to_bytes(2) + bytes(4 + 10001)
 TASKS = """
 @app.get("/tasks")
 async def tasks() -> int:

@@ -151,7 +151,7 @@ def test_writing_a_log_file_reloads_nothing(running: Service) -> None:
 
 def test_stops_at_once_while_an_error_is_shown(service: Service) -> None:
     with service.started("dev") as running:
-        running.edit("main.py", "app = FastAPI", "app = Fast")
+        running.edit("main.py", "app = Service", "app = Server")
         eventually(lambda: "NameError" in running.log, 10, lambda: running.log)
         assert running.process
         running.process.terminate()
