@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .settings import CANNOT_START, ServingSettings, load
 
 FAILED = PlainTextResponse("Internal Server Error", 500)
+AHEAD = 64 * 1024  # bytes of messages that the application has not received, and the one that exceeds it
 EMPTY = 200  # bytes that a message takes without one of its own
 
 logger = logging.getLogger("_granian")
@@ -25,30 +26,10 @@ def application() -> ASGIApp:
     return Granian(app, load(ServingSettings).max_message_bytes)
 
 
-class Unread(asyncio.Queue[Message]):
-    """What was read ahead; full when it has `limit` bytes."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self.room = limit
-
-    def full(self) -> bool:
-        return self.room <= 0
-
-    def _put(self, message: Message) -> None:
-        self.room -= length(message) + EMPTY
-        super()._put(message)
-
-    def _get(self) -> Message:
-        message = super()._get()
-        self.room += length(message) + EMPTY
-        return message
-
-
 class Granian:
     """ASGI middleware that closes a WebSocket with 1009 (too big) at a message of more than `limit` bytes.
 
-    It reads up to `limit` bytes ahead: granian learns only from reading that the client has left, and sends on till then.
+    It reads a little ahead: granian learns only from reading that the client has left, and sends on till then.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -59,25 +40,35 @@ class Granian:
         if scope["type"] != "websocket":
             scope.get("extensions", {}).pop("http.response.pathsend", None)  # no middleware sees what it sends: no gzip
             return await self.app(scope, receive, send)
-        unread = Unread(self.limit)
+        unread = asyncio.Queue[Message]()
+        held = 0  # bytes of what is unread
+        room = asyncio.Event()
         reading: asyncio.Task[None] | None = None
         answered = closed = False
 
         async def read() -> None:
-            nonlocal closed
+            nonlocal closed, held
             while not closed:
                 message = await receive()
-                if length(message) > self.limit:
+                if length(message) > self.limit + EMPTY:
                     message = {"type": "websocket.disconnect", "code": 1009}
                 closed = message["type"] == "websocket.disconnect"
                 if closed and message["code"] != 1005:  # else it may be a broken frame: granian answers at the end
                     await send({"type": "websocket.close", "code": message["code"]})
-                await unread.put(message)
+                unread.put_nowait(message)
+                held += length(message)
+                while held > AHEAD:
+                    room.clear()
+                    await room.wait()
 
         async def receive_read() -> Message:
+            nonlocal held
             if unread.empty() and (closed or not reading):
                 return await receive()  # that it connects, or is closed
-            return await unread.get()
+            message = await unread.get()
+            held -= length(message)
+            room.set()
+            return message
 
         async def send_if_open(message: Message) -> None:
             nonlocal reading, answered, closed
@@ -101,4 +92,4 @@ class Granian:
 
 
 def length(message: Message) -> int:
-    return len(message.get("bytes") or (message.get("text") or "").encode())
+    return len(message.get("bytes") or (message.get("text") or "").encode()) + EMPTY
