@@ -55,7 +55,7 @@ def test_the_pool_is_open_from_before_the_first_request_until_after_the_last_one
     (service.folder / "psycopg_pool.py").write_text(STAND_IN)
     bring = "from psycopg_pool import AsyncConnectionPool\n"
     setting, shared = block(PAGE, "`.env.example` and the README too:\n"), block(PAGE, "in `app/state.py`:\n")
-    opened, endpoint = block(PAGE, "of `with` in `main.py` becomes\n"), block(PAGE, "takes a connection:\n")
+    opened, endpoint = block(PAGE, "`with` in `main.py` becomes\n"), block(PAGE, "takes a connection:\n")
     service.edit("app/settings.py", "    loans_max_months", f"    {setting}    loans_max_months")
     service.edit("app/state.py", "from app.settings", f"{bring}from app.settings")
     service.edit("app/state.py", "    draining: Draining\n", f"    draining: Draining\n    {shared}")
