@@ -13,6 +13,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -56,16 +57,15 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 
 def around(app: FastAPI, inner: ASGIApp) -> dict[str, ASGIApp]:
     """An application bare, within all the middleware of the service, and within each of them alone."""
-    proxies: Any = app.build_middleware_stack()
-    proxies.app.app = inner
-    alone: Any = app.build_middleware_stack()
-    alone.app = alone.uvicorn.app = inner
-    return {"bare": inner, "all": proxies, "Proxies": alone, "Serving": proxies.app}
+    outside: Any = app.outside  # type: ignore[attr-defined]
+    proxies, alone, serving = copy(outside), copy(outside), copy(outside.app)
+    proxies.app, alone.app, serving.app, serving.ended = serving, inner, inner, []
+    return {"bare": inner, "all": proxies, "Proxies": alone, "Serving": serving}
 
 
 def stacks(app: FastAPI) -> dict[str, ASGIApp]:
     """The same of the service itself."""
-    return around(app, FastAPI.build_middleware_stack(app))
+    return around(app, FastAPI.__call__.__get__(app))
 
 
 async def batch(

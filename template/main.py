@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
-from starlette.types import ASGIApp
+from starlette.types import Receive, Scope, Send
 
 # :: filter replace("\n\n", "\n")
 # :: if realtime == "full"
@@ -64,17 +65,21 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
 
 
 class Service(FastAPI):
-    """FastAPI, and outside of all other middleware the service's own, which sees every request and every answer."""
+    """FastAPI, and outside of all that is added to it the service's own middleware, which sees every request and answer."""
 
-    def build_middleware_stack(self) -> ASGIApp:
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         serving = Serving(
-            super().build_middleware_stack(),
+            super().__call__,
             settings=settings,
             draining=draining,
             always=["/health/live", "/health/ready"],  # who is busy stays in: without it the others would be busier
             cors={"allow_methods": ["*"], "allow_headers": ["*"]},
         )
-        return Proxies(serving, trusted=settings.trusted_proxies)
+        self.outside = Proxies(serving, trusted=settings.trusted_proxies)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.outside(scope, receive, send)
 
 
 app = Service(

@@ -87,6 +87,8 @@ class Granian:
         try:
             await self.app(scope, receive_read, send_if_open)
         finally:
+            if reading:
+                reading.cancel()
             if not answered:
                 await FAILED(scope, receive, send)  # granian would answer 403
 

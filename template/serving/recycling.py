@@ -23,9 +23,10 @@ class Recycling:
         self.count += requests
         if self.limit and self.count >= self.limit:
             self.count = 0  # it may be another that was replaced, being older
-            if os.environ.get(MASTER) == str(os.getppid()):  # else started by hand: the parent is a shell
+            master = os.getppid()
+            if os.environ.get(MASTER) == str(master):  # else started by hand: the parent is a shell
                 # :: if server in ("gunicorn", "hypercorn")
-                os.kill(os.getppid(), signal.SIGUSR1)
+                os.kill(master, signal.SIGUSR1)
                 # :: else
-                os.kill(os.getppid(), signal.SIGHUP)
+                os.kill(master, signal.SIGHUP)
                 # :: endif
