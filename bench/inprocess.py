@@ -14,6 +14,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from copy import copy
+from functools import partial
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -65,7 +66,7 @@ def around(app: FastAPI, inner: ASGIApp) -> dict[str, ASGIApp]:
 
 def stacks(app: FastAPI) -> dict[str, ASGIApp]:
     """The same of the service itself."""
-    return around(app, FastAPI.__call__.__get__(app))
+    return around(app, partial(FastAPI.__call__, app))
 
 
 async def batch(

@@ -10,7 +10,7 @@ from .settings import CANNOT_START, ServingSettings, load
 
 FAILED = PlainTextResponse("Internal Server Error", 500)
 AHEAD = 64 * 1024  # bytes of messages that the application has not received, and the one that exceeds it
-EMPTY = 200  # bytes that a message takes without one of its own
+EMPTY = 200  # bytes that a message takes in memory beside its own
 
 logger = logging.getLogger("_granian")
 
@@ -50,13 +50,13 @@ class Granian:
             nonlocal closed, held
             while not closed:
                 message = await receive()
-                if length(message) > self.limit + EMPTY:
+                if length(message) > self.limit:
                     message = {"type": "websocket.disconnect", "code": 1009}
                 closed = message["type"] == "websocket.disconnect"
                 if closed and message["code"] != 1005:  # else it may be a broken frame: granian answers at the end
                     await send({"type": "websocket.close", "code": message["code"]})
                 unread.put_nowait(message)
-                held += length(message)
+                held += length(message) + EMPTY
                 while held > AHEAD:
                     room.clear()
                     await room.wait()
@@ -66,7 +66,7 @@ class Granian:
             if unread.empty() and (closed or not reading):
                 return await receive()  # that it connects, or is closed
             message = await unread.get()
-            held -= length(message)
+            held -= length(message) + EMPTY
             room.set()
             return message
 
@@ -94,4 +94,5 @@ class Granian:
 
 
 def length(message: Message) -> int:
-    return len(message.get("bytes") or (message.get("text") or "").encode()) + EMPTY
+    """Bytes of what a message says."""
+    return len(message.get("bytes") or (message.get("text") or "").encode())
