@@ -15,7 +15,7 @@ PYTEST = $(ALONE) -n 2 --dist worksteal
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-quick promises test-latest check format lock docs compare bench-command bench-install bench-realtime bench-reload bench-image bench-stack bench bench-quick
 
-help: ## Show these words
+help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(BIN)/asgi-quickstart ## Write ./demo with the defaults, and serve it with hot reload on http://127.0.0.1:8000

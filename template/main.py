@@ -1,4 +1,4 @@
-"""The service: its wiring, to be read from top to bottom."""
+"""The service's wiring, to be read from top to bottom."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,20 +40,20 @@ settings = load(Settings)
 draining = Draining(settings.drain_seconds)
 
 # :: if telemetry == "none"
-# Else FastAPI would look at every request whether somebody traces it, which takes 5 microseconds.
+# Otherwise FastAPI would check for each request whether it is traced, which takes 5 microseconds.
 telemetry = TelemetryConfig(tracing=False, metrics=False, logs=False)
 
 
 # :: endif
 # :: if telemetry == "full"
-# Traces, when OTEL_EXPORTER_OTLP_ENDPOINT is set. The metrics are Prometheus', and the logs go to standard output.
+# Traces, if OTEL_EXPORTER_OTLP_ENDPOINT is set. Metrics are for Prometheus, and logs go to standard output.
 telemetry = TelemetryConfig(metrics=False, logs=False, auto_configure=True)
 
 
 # :: endif
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-    """Open what requests share (a pool, a client) before the first one; close it after the last."""
+    """Open what requests share (a pool, a client) before the first one; close it after the last one."""
     watchdog = Watchdog(settings.worker_timeout, on=not settings.development)
     with draining, watchdog, SlowReaders(settings.header_seconds):
         ready()
@@ -61,11 +61,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     # :: if telemetry == "full"
     send_last_traces()
     # :: endif
-    # The last one is answered: here what was opened is closed.
+    # All requests are answered: close here what you opened.
 
 
 class Service(FastAPI):
-    """FastAPI, and outside of all that is added to it the service's own middleware, which sees every request and answer."""
+    """FastAPI, wrapped in the service's own middleware: outside anything you add, it sees every request and response."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -73,7 +73,7 @@ class Service(FastAPI):
             super().__call__,
             settings=settings,
             draining=draining,
-            always=["/health/live", "/health/ready"],  # who is busy stays in: without it the others would be busier
+            always=["/health/live", "/health/ready"],  # a busy worker stays in: without it the others would be busier
             cors={"allow_methods": ["*"], "allow_headers": ["*"]},
         )
         self.outside = Proxies(serving, trusted=settings.trusted_proxies)
@@ -88,8 +88,8 @@ app = Service(
     openapi_url="/openapi.json" if settings.development else None,  # without it, no /docs either
     telemetry=telemetry,
 )
-# In the order in which they are looked through: what is asked most comes first. An endpoint of `app` itself is found 6
-# microseconds sooner than one of a router.
+# FastAPI searches them in this order: put what is requested most first. An endpoint on `app` itself is found 6 microseconds
+# sooner than one in a router.
 app.include_router(loans)
 # :: if realtime == "full"
 mount(app, channels, authorize, origins=settings.cors_origins, page=settings.development)

@@ -2,7 +2,7 @@
 
 import os
 
-# Imported in the master, so that a new worker has them from the start: add what your application is slow to import.
+# Imported in the master, so that new workers start faster: add what is slow to import.
 import fastapi  # noqa: F401
 import uvloop  # noqa: F401
 
@@ -21,9 +21,11 @@ worker_class = "serving.hypercorn.HypercornWorker"
 # :: else
 worker_class = "uvicorn_worker.UvicornWorker"
 # :: endif
-worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # in memory: a slow disk is no dead worker
-timeout = settings.worker_timeout + 5  # the watchdog is earlier, and says why
+worker_tmp_dir = (
+    "/dev/shm" if os.path.isdir("/dev/shm") else None
+)  # in memory: a slow disk must not look like a dead worker
+timeout = settings.worker_timeout + 5  # the watchdog comes first, and logs why
 graceful_timeout = settings.drain_seconds + 5
-keepalive = 75  # longer than a load balancer's, which must be the one to close
+keepalive = 75  # seconds; longer than a load balancer's, which should close first
 control_socket_disable = True
 logconfig_dict = logs.config(development=settings.development, level=settings.log_level)

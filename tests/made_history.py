@@ -151,11 +151,11 @@ def second(root: Path) -> None:
     edit(root / "copier.yml", "# How each server", f"{GREETING}# How each server")
     edit(root / "copier.yml", "_exclude:\n", "_exclude:\n  - \"<% 'app/greeting.py' if greeting == 'none' %>\"\n")
     edit(template / "pyproject.toml", '    "fastapi>=', '    "anyio>=4.0",\n    "fastapi>=')
-    edit(template / "README.md", "## Two rooms\n", "## Two rooms, and a corridor\n")
+    edit(template / "README.md", "## Layout\n", "## Layout, and more\n")
     edit(template / "Makefile", "## Run the tests", "## Run all tests")
     edit(template / ".env.example", "# HOST=0.0.0.0 ", "# HOST=0.0.0.0#")
-    edit(template / "main.py", "its wiring, to be read from top to bottom", "its wiring, from top to bottom")
-    edit(template / "app/loans.py", "The example, to copy from", "The example")
+    edit(template / "main.py", "wiring, to be read from top to bottom", "wiring, from top to bottom")
+    edit(template / "app/loans.py", "An example to copy from", "An example")
     edit(template / "tests/test_loans.py", "import json\n", "import json\nimport math  # noqa: F401\n")
 
 

@@ -100,7 +100,7 @@ def test_the_largest_bodies_and_messages_of_all_clients_at_once_leave_half_of_th
     base = "deploy/kubernetes/base"
     (container,) = yaml.safe_load(files[f"{base}/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
     pods, machine = variables(files[f"{base}/settings.env"]), files["deploy/systemd/env"]
-    (most,) = re.findall(r"in each of (\d+) workers, fit into the unit's MemoryMax", machine)
+    (most,) = re.findall(r"^# The unit's MemoryMax has space .* in each of (\d+) workers\.", machine, re.M)
     for given, workers, memory in (
         (service["environment"], int(service["environment"]["WEB_CONCURRENCY"]), service["mem_limit"]),
         (pods, int(pods["WEB_CONCURRENCY"]), container["resources"]["limits"]["memory"]),
@@ -127,7 +127,7 @@ def test_where_a_comment_behind_a_value_would_be_part_of_it_this_is_said_and_the
     plain = [name for name in files if name.endswith(".env") or name == "deploy/systemd/env"]
     assert len(plain) == 4 and not [name for name in plain if re.search(r"^\w+=.*#", files[name], re.M)]
     for name in ("deploy/systemd/env", "deploy/kubernetes/base/settings.env"):
-        assert "No comment behind a value" in files[name]
+        assert "Do not put a comment after a value" in files[name]
 
 
 def test_a_pod_is_killed_for_nothing_but_an_event_loop_that_does_not_answer() -> None:

@@ -120,9 +120,9 @@ def test_a_conflict_is_marked_named_and_known_to_git(history: History, written: 
     printed = updated(history["3.0.0"], folder, OFF, status=1)
     assert "conflict  main.py" in printed and "conflicts are marked in main.py" in printed
     text = (folder / "main.py").read_text()
-    assert "<<<<<<<" in text and "MINE" in text and "its wiring, from top to bottom" in text
+    assert "<<<<<<<" in text and "MINE" in text and "wiring, from top to bottom" in text
     assert "UU orders/main.py" in git(folder, "status", "--porcelain")
-    assert "its wiring, to be read" in git(folder, "show", ":1:./main.py")
+    assert "wiring, to be read" in git(folder, "show", ":1:./main.py")
     refused(history["3.0.0"], folder, "not committed")
 
 
@@ -263,7 +263,7 @@ def test_takes_the_service_of_a_clone_between_two_releases(history: History, tmp
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", str(history.repository), str(clone))
     git(clone, "checkout", "--quiet", "v1.0.0")
-    edit(clone / "template/app/__init__.py", "Your room", "Your very own room")
+    edit(clone / "template/app/__init__.py", "Your code", "Your very own code")
     written_by = built(clone, "1.0.0", tmp_path / "built")  # before it is committed
     folder = tmp_path / "orders"
     assert written_by("new", folder, "--no-install", cwd=tmp_path).returncode == 0
@@ -273,10 +273,10 @@ def test_takes_the_service_of_a_clone_between_two_releases(history: History, tmp
     git(folder, "reset", "--quiet", "--hard")
     refused(history["3.0.0"], folder, "no template that this asgi-quickstart, 3.0.0+", "knows", flags=(OFF,))
     commit(clone)
-    edit(clone / "template/app/__init__.py", "very own room", "room indeed")
+    edit(clone / "template/app/__init__.py", "very own code", "code indeed")
     commit(clone)
     updated(built(clone, "1.0.0", tmp_path / "newer"), folder)
-    assert "Your room indeed" in (folder / "app/__init__.py").read_text()
+    assert "Your code indeed" in (folder / "app/__init__.py").read_text()
 
 
 def test_needs_no_network(history: History, written: Write) -> None:
@@ -317,4 +317,4 @@ def test_the_users_attributes_do_not_change_the_merge(history: History, written:
     result = history["3.0.0"]("update", OFF, "--no-install", cwd=folder, **environment)
     assert result.returncode == 0, result.stderr
     text = (folder / "main.py").read_text()
-    assert "# mine\nimport" in text and "its wiring, from top to bottom" in text
+    assert "# mine\nimport" in text and "wiring, from top to bottom" in text

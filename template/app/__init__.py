@@ -1,1 +1,1 @@
-"""Your room: what this service does."""
+"""Your code: what this service does."""

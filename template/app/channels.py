@@ -1,4 +1,4 @@
-"""The channels of this service: `await channels.publish("orders", order)` anywhere in `app/`; and who may do what."""
+"""The channels of this service (`await channels.publish("orders", order)` anywhere in `app/`), and who may use them."""
 
 from secrets import compare_digest
 
@@ -17,15 +17,15 @@ channels = Channels(channel_settings, workers=settings.web_concurrency)
 
 
 async def authorize(connection: HTTPConnection, channel: str, action: Action) -> None:
-    """Raise an HTTPException to refuse; asked for each long poll, event stream, WebSocket and POST.
+    """Raise an HTTPException to refuse; called for each long poll, event stream, WebSocket and POST.
 
-    As it stands, everybody may subscribe, and who has PUBLISH_TOKEN may publish; in development without one, everybody.
+    As written, anyone may subscribe, and publishing takes PUBLISH_TOKEN; in development without one, anyone may publish.
     """
     token = channel_settings.publish_token
     if action == "subscribe" or (settings.development and not token):
         return
     scheme, _, given = connection.headers.get("authorization", "").partition(" ")
-    # A header's bytes come as Latin-1, whatever they are.
+    # Starlette decodes header bytes as Latin-1, whatever they are.
     right = token and compare_digest(given.encode("latin-1"), token.get_secret_value().encode())
     if not right or scheme.lower() != "bearer":
         raise HTTPException(403, "to publish, send PUBLISH_TOKEN: Authorization: Bearer TOKEN")

@@ -1,4 +1,4 @@
-"""Health checks: what a load balancer or an orchestrator asks."""
+"""Health checks, for load balancers and orchestrators."""
 
 from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
@@ -11,7 +11,7 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """The answer of every health check."""
+    """The response of every health check."""
 
     status: str
 
@@ -19,14 +19,14 @@ class Health(BaseModel):
 @router.get("/")
 @router.get("/health/live")
 async def live() -> Health:
-    """The event loop answers. Nothing else is asked: a restart would mend nothing else."""
+    """The event loop responds. Nothing else is checked, because a restart would fix nothing else."""
     return Health(status="ok")
 
 
 @router.get("/health/ready", responses={503: {"model": Health}})
 async def ready(request: Request, response: Response) -> Health:
-    """New requests are welcome: started, and not draining. Add here what this service cannot work without."""
-    draining = getattr(request.state, "draining", None)  # the lifespan puts it there
+    """Ready for requests: started, and not draining. Add checks for whatever this service cannot work without."""
+    draining = getattr(request.state, "draining", None)  # set by the lifespan
     # :: if realtime == "full"
     if not channels.available:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE

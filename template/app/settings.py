@@ -1,4 +1,4 @@
-"""Your settings, beside those that `serving` brings."""
+"""Your settings, in addition to those of `serving`."""
 
 from pydantic import Field
 
@@ -6,6 +6,6 @@ from serving.settings import ServingSettings
 
 
 class Settings(ServingSettings):
-    """What the service reads from its environment and `.env`; named in `.env.example` and the README too."""
+    """Read from the environment and `.env`; list each in `.env.example` and the README too."""
 
     loans_max_months: int = Field(480, ge=1)

@@ -1,4 +1,4 @@
-"""What the lifespan opens and every request may ask for."""
+"""What the lifespan opens and every request may use."""
 
 from typing import Annotated, TypedDict, cast
 
@@ -17,7 +17,7 @@ class State(TypedDict):
 
 
 async def get_state(connection: HTTPConnection) -> State:
-    """The state of the running service; a test may put another in its place with `app.dependency_overrides`."""
+    """The state of the running service; tests may replace it with `app.dependency_overrides`."""
     return cast(State, connection.state)
 
 

@@ -1,4 +1,4 @@
-"""Channels: what is published to one reaches its subscribers over long poll, server-sent events and WebSocket alike.
+"""Channels: messages published to one reach its subscribers over long poll, server-sent events and WebSocket.
 
-Like `serving` it is the template's room: it knows nothing of `app`, and an update may replace it whole.
+Like `serving` it belongs to the template and never imports `app`, so an update may replace it.
 """

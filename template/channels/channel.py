@@ -1,4 +1,4 @@
-"""A channel as one worker knows it: its newest messages, and who waits for the next."""
+"""A channel as one worker sees it: its latest messages and its subscribers."""
 
 import re
 from collections import deque
@@ -17,26 +17,26 @@ NAME = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 
 class Channel:
-    """The newest messages, numbered without a gap, up to `position`.
+    """The latest messages, numbered without gaps, up to `position`.
 
-    A subscriber has no queue of its own: it reads on from where it is. So there is no moment between the history and
-    what comes live, and a subscriber that waits costs next to nothing.
+    Subscribers have no queues: each reads on from its own position. So there is no gap between history and live messages,
+    and a waiting subscriber costs next to nothing.
     """
 
     def __init__(self, history: int, position: Position | None = None) -> None:
-        self.position = position  # None: not known yet
+        self.position = position  # None: not yet known
         self.history = deque[Frame](maxlen=history)
-        self.more = False  # Redis has more of it, which is still to be read
-        self.batch = 0  # how many came at once, last
+        self.more = False  # Redis has more that is still to be read
+        self.batch = 0  # how many messages arrived together most recently
         self.subscribers: set[Subscription] = set()
-        self.unsure: set[Subscription] = set()  # those who may know more than this worker, until Redis has answered
+        self.unsure: set[Subscription] = set()  # may be ahead of this worker, until Redis has answered
         self.changed = self.used = monotonic()
-        self.ask = inf  # when Redis is to be asked again, if anybody is there
+        self.ask = inf  # when to ask Redis again, if there are subscribers
 
     def extend(self, messages: Sequence[Frame], position: Position) -> None:
-        """Take what was published after `self.position`, or what is left of it; then the channel is at `position`."""
+        """Append what was published after `self.position`, or what is left of it, and move to `position`."""
         if self.position != Position(position.epoch, position.number - len(messages)):
-            self.history.clear()  # something is missing: nobody may read across it
+            self.history.clear()  # there is a gap that nobody may read across
         self.history.extend(messages)
         self.position = position
         self.batch = len(messages) + (self.batch if self.more else 0)
@@ -45,7 +45,7 @@ class Channel:
             subscriber.wake()
 
     def after(self, position: Position) -> Sequence[Frame] | None:
-        """The messages after a position; None if they are not all there, or the position is unknown."""
+        """The messages after a position; None if some are missing or the position is unknown."""
         assert self.position
         missing = self.position.number - position.number
         if position.epoch != self.position.epoch or not 0 <= missing <= len(self.history):
@@ -56,6 +56,6 @@ class Channel:
 
 
 def check_name(name: str) -> None:
-    """Refuse with ValueError what nobody could subscribe to."""
+    """Raise ValueError for a name that nobody could subscribe to."""
     if not NAME.fullmatch(name):
         raise ValueError("channel: a name is 1 to 100 letters, digits, '.', '_', ':' or '-'")

@@ -7,11 +7,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, RedisError
 
-TIMEOUT = 3  # seconds for an answer
+TIMEOUT = 3  # seconds for a response
 
 
 def connect(url: str) -> Redis:
-    """A client whose calls fail in time, and are never tried again by themselves."""
+    """A client whose calls time out and are never retried automatically."""
     pool = BlockingConnectionPool.from_url(
         url,
         timeout=TIMEOUT,
@@ -25,7 +25,7 @@ def connect(url: str) -> Redis:
 
 
 async def leave_replica(redis: Redis, error: Exception) -> None:
-    """Connect anew if the error says that this is a replica now: the name may lead to another master since."""
+    """Reconnect if the error says that this is now a replica: the name may point to another master."""
     if isinstance(error, ReadOnlyError):
         with suppress(RedisError, OSError):
             await redis.connection_pool.disconnect()

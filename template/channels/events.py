@@ -1,4 +1,4 @@
-"""Server-sent events: a stream that a browser's EventSource opens again by itself, though not after a refusal."""
+"""Server-sent events: a stream that a browser's EventSource reopens by itself, except after an error status."""
 
 from starlette.types import Receive, Scope, Send
 
@@ -8,9 +8,9 @@ from .transport import Transport
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # nginx passes on each event as it comes
+    (b"x-accel-buffering", b"no"),  # nginx then forwards each event at once
 ]
-RETRY = b"retry: 1000\n\n"  # milliseconds until EventSource comes back
+RETRY = b"retry: 1000\n\n"  # milliseconds until EventSource reconnects
 
 
 class Events(Transport):

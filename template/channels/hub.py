@@ -1,4 +1,4 @@
-"""The channels of this worker: to publish, to subscribe, and how many of each there may be."""
+"""The channels of this worker: publishing, subscribing, and their limits."""
 
 import asyncio
 import logging
@@ -17,27 +17,27 @@ from .subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
-LINGER = 60  # seconds that a channel of Redis stays open for a long poll that comes back
+LINGER = 60  # seconds that a channel in Redis stays open between long polls
 
 
 class Unavailable(HTTPException):
-    """Not now: an endpoint that lets it through answers 503 with Retry-After."""
+    """Try again later: 503 with Retry-After if an endpoint does not catch it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(503, reason, headers={"retry-after": "1"})
 
 
 class TooLarge(HTTPException):
-    """A message over CHANNEL_MESSAGE_BYTES: an endpoint that lets it through answers 413."""
+    """A message over CHANNEL_MESSAGE_BYTES: 413 if an endpoint does not catch it."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(413, f"the message has {size} bytes, more than {limit}")
 
 
 class Channels:
-    """Publishes to channels, and subscribes to them. The lifespan enters it.
+    """Publishes and subscribes to channels. The lifespan enters it.
 
-    Without REDIS_URL each worker has channels of its own, in memory.
+    Without REDIS_URL each worker has its own channels, in memory.
     """
 
     def __init__(self, settings: ChannelSettings, workers: int = 1) -> None:
@@ -46,13 +46,13 @@ class Channels:
         self.open: dict[str, Channel] = {}
         self.subscribers = 0
         self.store = Streams(settings, self.open) if settings.redis_url else None
-        self._beats = [set[Subscription]() for _ in range(settings.channel_heartbeat_seconds)]  # whose turn it is
+        self._beats = [set[Subscription]() for _ in range(settings.channel_heartbeat_seconds)]  # by when they are due
         self._bucket = self._beats[0]
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def available(self) -> bool:
-        """Whether messages are accepted now; for the readiness check."""
+        """Whether messages can be published now, for the readiness check."""
         return not self.store or self.store.available
 
     async def __aenter__(self) -> Self:
@@ -69,13 +69,13 @@ class Channels:
             await asyncio.wait([task])
 
     async def publish(self, name: str, data: Any) -> str:
-        """Send to all subscribers of a channel whatever Pydantic can write as JSON; the message's id, once it is accepted.
+        """Send anything that Pydantic can serialize as JSON to all subscribers; returns the message's id once it is accepted.
 
-        Raises Unavailable if it is not known to be accepted, TooLarge, or ValueError for what is no name or no JSON.
+        Raises Unavailable if it may not have been accepted, TooLarge, or ValueError for an invalid name or value.
         """
         check_name(name)
         try:
-            text = to_json(data, inf_nan_mode="null", ensure_ascii=True)  # no other end of a line than "\n"
+            text = to_json(data, inf_nan_mode="null", ensure_ascii=True)  # ASCII, so that "\n" is the only line break
         except PydanticSerializationError as error:
             raise ValueError(str(error)) from None
         if len(text) > self.settings.channel_message_bytes:
@@ -89,17 +89,17 @@ class Channels:
             assert channel.position
             position = channel.position.next
             channel.extend([message(position, text.decode())], position)
-            await asyncio.sleep(0)  # or a loop that publishes would leave its subscribers no time to read
+            await asyncio.sleep(0)  # or publishing in a loop would leave subscribers no time to read
         return str(position)
 
     def subscribe(self, name: str, after: Position | None, *, beat: bool) -> Subscription:
-        """Read a channel from a position on, or from now; raises Unavailable beyond a limit."""
+        """Read a channel after a position, or from now on; raises Unavailable beyond a limit."""
         if self.subscribers >= self.settings.max_subscribers:
             raise Unavailable(f"{self.subscribers} subscribers already")
         channel = self._channel(name)
         subscription = Subscription(channel, after, self.settings.channel_queue, self._end)
         if self.store and (not channel.position or channel.more or (after and channel.after(after) is None)):
-            channel.unsure.add(subscription)  # another worker may have been quicker
+            channel.unsure.add(subscription)  # another worker may be ahead
             self.store.wake()
         if beat:
             subscription.bucket = self._bucket
@@ -125,14 +125,14 @@ class Channels:
         return self.open.setdefault(name, Channel(self.settings.channel_history, position))
 
     def _make_room(self) -> None:
-        """Forget the channel that nobody has used for longest; who comes back to it is told so, unless Redis has it."""
+        """Forget the least recently used channel without subscribers; returning ones get a reset, unless Redis has it."""
         unused = {name: channel.used for name, channel in self.open.items() if not channel.subscribers}
         if not unused:
             raise Unavailable(f"{len(self.open)} channels already")
         del self.open[min(unused, key=unused.__getitem__)]
 
     async def _keep_time(self) -> None:
-        """Each second: beat for a part of the subscribers, so that it is never many at once, and forget what is old."""
+        """Each second, send heartbeats to a share of the subscribers, and forget what is old."""
         keep = self.settings.channel_history_seconds
         for bucket in cycle(self._beats):
             self._bucket = bucket

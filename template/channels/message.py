@@ -1,4 +1,4 @@
-"""What subscribers are sent, and the ids that let them come back without missing anything."""
+"""What is sent to subscribers, and the ids with which they can reconnect without missing anything."""
 
 import re
 from typing import Literal, NamedTuple, Self
@@ -7,9 +7,9 @@ ID = re.compile(r"(\d{1,19})-(\d{1,19})")
 
 
 class Position(NamedTuple):
-    """How far a channel is: the epoch, another one whenever its history was lost, and the number of messages in it.
+    """A position in a channel: the epoch, which changes whenever history is lost, and the number of messages in it.
 
-    Written `epoch-number`, it is the id of a message; Redis takes it for a stream's id as it is.
+    Written as `epoch-number`, it is a message's id, and also a valid id in a Redis stream.
     """
 
     epoch: int
@@ -20,9 +20,9 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The position that an id names; ValueError if it is none."""
+        """The position of an id; ValueError if it is not one."""
         if not (parts := ID.fullmatch(text)):
-            raise ValueError("not an id of a message: send back one that you were given, or none")
+            raise ValueError("not a message id: send one that you received, or none")
         return cls(int(parts[1]), int(parts[2]))
 
     @property
@@ -31,7 +31,7 @@ class Position(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What is sent, in both ways in which it is written: once, for however many subscribers."""
+    """Something to send, in both formats, built once for all subscribers."""
 
     kind: Literal["message", "notice", "reset"]
     line: str  # JSON, for long polls and WebSockets
@@ -39,19 +39,19 @@ class Frame(NamedTuple):
 
 
 def message(position: Position, data: str) -> Frame:
-    """What was published: `data` is JSON on one line."""
+    """A published message; `data` is JSON on one line."""
     return Frame("message", f'{{"id":"{position}","data":{data}}}', f"id: {position}\ndata: {data}\n\n".encode())
 
 
 def notice(position: Position | None) -> Frame:
-    """Nothing new: it tells a subscriber the id to come back with, and proxies that the connection is alive."""
-    if position is None:  # Redis has not said yet
+    """A heartbeat: tells subscribers the id to reconnect with, and proxies that the connection is alive."""
+    if position is None:  # not yet known from Redis
         return Frame("notice", "{}", b":\n\n")
-    event = f"event: id\nid: {position}\ndata: {{}}\n\n".encode()  # named and with data, or no script would see it
+    event = f"event: id\nid: {position}\ndata: {{}}\n\n".encode()  # without a name and data, scripts would not see it
     return Frame("notice", f'{{"id":"{position}"}}', event)
 
 
 def reset(position: Position) -> Frame:
-    """Something is missing that is no longer known: the subscriber must load its state anew, and go on from here."""
+    """Messages were missed and are no longer kept: the subscriber must reload its state and continue from here."""
     event = f"event: reset\nid: {position}\ndata: {{}}\n\n".encode()
     return Frame("reset", f'{{"id":"{position}","reset":true}}', event)

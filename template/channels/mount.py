@@ -1,4 +1,4 @@
-"""The paths of channels: one call in `main.py`."""
+"""The routes of channels, added with one call in `main.py`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,10 +22,10 @@ from .websocket import Socket
 
 
 def mount(app: FastAPI, channels: Channels, authorize: Authorize, *, origins: tuple[str, ...], page: bool) -> None:
-    """Publishing to `/channels/NAME`, and subscribing to `/channels/NAME/poll`, `/events` and `/socket`.
+    """Add `/channels/NAME` to publish, and `/channels/NAME/poll`, `/events` and `/socket` to subscribe.
 
-    `authorize` is asked each time, whatever the transport; `origins` may open WebSockets besides the service's own.
-    `page` shows a channel in the browser, at `/channels/page/`. The channels run while the application does.
+    `authorize` is called each time, whatever the transport; `origins` may open WebSockets in addition to the service's own.
+    `page` adds `/channels/page/`, which shows a channel in the browser. Channels run as long as the application does.
     """
     if page:
         app.add_api_route("/channels/page", lambda: RedirectResponse("page/"), include_in_schema=False)
@@ -35,25 +35,25 @@ def mount(app: FastAPI, channels: Channels, authorize: Authorize, *, origins: tu
 
 
 class Subscribing:
-    """ASGI middleware, the innermost, for what stays open: inside of FastAPI each connection would take 8 KB more."""
+    """The innermost ASGI middleware, for open connections: inside FastAPI each would take 8 KB more."""
 
     def __init__(self, app: ASGIApp, channels: Channels, authorize: Authorize, origins: tuple[str, ...]) -> None:
         self.app = app
         given = channels, authorize, origins
         polling = Route("/channels/{channel}/poll", Polling(*given))
         events = Route("/channels/{channel}/events", Events(*given))
-        polling.methods = events.methods = {"GET"}  # no HEAD, which Starlette would add: it must not stay open
+        polling.methods = events.methods = {"GET"}  # not HEAD, which Starlette adds and which must not stay open
         self.routes = polling, events, WebSocketRoute("/channels/{channel}/socket", Socket(*given))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or "/channels/" not in scope["path"]:  # which may begin with a root_path
+        if scope["type"] == "lifespan" or "/channels/" not in scope["path"]:  # it may begin with a root_path
             return await self.app(scope, receive, send)
         for route in self.routes:
             match, found = route.matches(scope)
             if match is not Match.NONE:
                 scope.update(found, route=route)
                 try:
-                    return await route.handle(scope, receive, send)  # 405 if it is another method
+                    return await route.handle(scope, receive, send)  # 405 for other methods
                 except HTTPException as refusal:
                     answer = JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)
                     return await answer(scope, receive, send)
@@ -61,13 +61,13 @@ class Subscribing:
 
 
 class Published(BaseModel):
-    """The id under which all subscribers see the message."""
+    """The message's id, the same for all subscribers."""
 
     id: str
 
 
 def publishing(channels: Channels, authorize: Authorize) -> APIRouter:
-    """What does not stay open, is FastAPI's."""
+    """Publishing, an ordinary FastAPI route."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -78,7 +78,7 @@ def publishing(channels: Channels, authorize: Authorize) -> APIRouter:
 
     @router.post("/channels/{channel}", tags=["channels"])
     async def publish(channel: str, data: Annotated[JsonValue, Body()], request: Request) -> Published:
-        """Send any JSON to all subscribers; answered once it is accepted."""
+        """Send any JSON to all subscribers; responds once it is accepted."""
         await admit(authorize, request, channel, "publish")
         try:
             return Published(id=await channels.publish(channel, data))

@@ -1,4 +1,4 @@
-"""Long poll: an answer as soon as there is something, or when the time is up."""
+"""Long poll: responds as soon as there are messages, or when the time is up."""
 
 import re
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from .message import Frame, Position
 from .subscription import Left
 from .transport import Transport
 
-WAIT = 25  # seconds, unless the client says how long
-LONGEST = 50  # less than a proxy's timeout
-AT_FIRST = 1  # at least, while Redis is asked about a channel or an id that this worker does not know
+WAIT = 25  # seconds, unless the client sets it
+LONGEST = 50  # below a proxy's usual timeout
+AT_FIRST = 1  # at least, while Redis is asked about a channel or id that this worker does not know
 
 
 class Polling(Transport):
-    """`?after=ID&wait=SECONDS`: the messages after an id, and the id to ask with next; without one, only that."""
+    """`?after=ID&wait=SECONDS`: the messages after an id, and the next id; without one, only the id to start from."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         seconds = wait(scope)
@@ -44,7 +44,7 @@ class Polling(Transport):
 
 
 def wait(scope: Scope) -> float:
-    """The seconds that the client is willing to wait."""
+    """The seconds that the client wants to wait."""
     given = HTTPConnection(scope).query_params.get("wait", str(WAIT))
     if not re.fullmatch(r"\d+(\.\d+)?", given) or float(given) > LONGEST:
         raise HTTPException(400, f"wait: a number of seconds, at most {LONGEST}")
@@ -52,7 +52,7 @@ def wait(scope: Scope) -> float:
 
 
 def body(position: Position, frames: Sequence[Frame]) -> str:
-    """The answer in JSON."""
+    """The response as JSON."""
     messages = ",".join(frame.line for frame in frames if frame.kind == "message")
     reset = "true" if any(frame.kind == "reset" for frame in frames) else "false"
     return f'{{"id":"{position}","reset":{reset},"messages":[{messages}]}}'

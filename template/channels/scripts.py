@@ -1,7 +1,7 @@
-"""What Redis runs, each in one step, so that a position and its stream always agree."""
+"""Scripts that Redis runs atomically, so that a position and its stream always agree."""
 
-# The position is a key of its own, because the stream may expire: whoever comes back then is told so by it.
-# A caller that is ahead has seen what Redis has lost since: those ids must not be given again, so a new epoch begins.
+# The position has a key of its own, because the stream may expire, which reconnecting subscribers must learn.
+# A caller that is ahead has seen messages that Redis lost: their ids must not be reused, so a new epoch begins.
 # KEYS: the position and the stream. ARGV: the position that the caller has read up to, if any.
 BEGIN = """
 local function parse(position)
@@ -16,7 +16,7 @@ if begun then
     epoch, number = math.max(time[1] * 1000000 + time[2], known + 1), 0
 end
 """
-# ARGV: and the message, how many to keep, for how long, and for how long to keep the position.
+# ARGV, in addition: the message, how many to keep, for how long, and for how long to keep the position.
 PUBLISH = (
     BEGIN
     + """
@@ -27,11 +27,11 @@ redis.call('SET', KEYS[1], position, 'EX', ARGV[5])
 return position
 """
 )
-# ARGV: and for how long to keep a position that nobody has published to: whoever asks may make up names of channels.
-# And how many entries to take at once, until they are 500 KB: a long history comes in pieces. The answer is how far this
-# piece goes, how far the channel is, and the piece.
-# A Redis that takes nothing now, but is no replica, can be read all the same: the epoch that it does not keep begins
-# nevertheless, and goes on until it does. The entry that the caller has read last comes again, to be compared.
+# ARGV, in addition: for how long to keep the position of a channel without messages, because subscribers may make up names;
+# and how many entries to read at a time, up to 500 KB in all: a long history comes in pieces. Returns the position at the end
+# of this piece, the channel's position, and the piece.
+# If Redis rejects writes but is not a replica, reading still works: an epoch that it cannot store is used until it can. The
+# last entry that the caller has read is returned again, to be compared.
 READ = (
     BEGIN
     + """

@@ -1,4 +1,4 @@
-"""The settings of channels, read as those of serving are."""
+"""The settings of `channels`, read like those of `serving`."""
 
 import re
 from typing import Self
@@ -12,7 +12,7 @@ from .connection import connect
 
 
 class ChannelSettings(BaseSettings):
-    """Where channels are kept, and how much of everything there may be."""
+    """Where channels are kept, and their limits."""
 
     model_config = ServingSettings.model_config
 
@@ -21,7 +21,7 @@ class ChannelSettings(BaseSettings):
     channel_history: int = Field(1000, ge=1)
     channel_history_seconds: int = Field(3600, ge=1)
     channel_queue: int = Field(500, ge=1)
-    channel_message_bytes: int = Field(64_000, ge=1)  # with its id less than 64 KiB, of which many clients take no more
+    channel_message_bytes: int = Field(64_000, ge=1)  # below 64 KiB with its id, the most that many clients accept
     channel_heartbeat_seconds: int = Field(20, ge=1)
     max_channels: int = Field(1000, ge=1)
     max_subscribers: int = Field(900, ge=1)
@@ -30,13 +30,13 @@ class ChannelSettings(BaseSettings):
     @classmethod
     def _check_url(cls, given: RedisDsn | None) -> RedisDsn | None:
         if given:
-            if not re.fullmatch(r"/\d*", given.path or "/"):  # redis-py would take another one for database 0
-                raise ValueError("its path is the number of a database: redis://HOST:6379/0")
+            if not re.fullmatch(r"/\d*", given.path or "/"):  # redis-py would take any other for database 0
+                raise ValueError("its path must be a database number: redis://HOST:6379/0")
             try:
                 pool = connect(str(given)).connection_pool
-                pool.connection_class(**pool.connection_kwargs)  # which is not opened
+                pool.connection_class(**pool.connection_kwargs)  # not opened
             except Exception as error:
-                raise ValueError(f"redis-py does not take it: {error}") from None
+                raise ValueError(f"redis-py does not accept it: {error}") from None
         return given
 
     @model_validator(mode="after")

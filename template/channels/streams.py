@@ -1,4 +1,4 @@
-"""Channels in Redis: a stream each, so that all workers and machines see the same messages under the same ids."""
+"""Channels in Redis, one stream each, so that all workers and machines see the same messages with the same ids."""
 
 import asyncio
 import logging
@@ -18,17 +18,17 @@ from .settings import ChannelSettings
 
 logger = logging.getLogger(__name__)
 
-BLOCK = 1  # seconds that the reader waits for the next message before it asks again
-REMEMBER = 7 * 24 * 3600  # seconds for which the position of a channel outlives its history
+BLOCK = 1  # seconds for which the reader blocks
+REMEMBER = 7 * 24 * 3600  # seconds for which a channel's position outlives its history
 UNUSED = 60  # seconds for which it outlives its subscribers, if nothing was published
 RENEW = UNUSED / 3
-NOTHING = "channels:"  # a stream that nobody writes: XREAD wants at least one
+NOTHING = "channels:"  # a stream that nobody writes to: XREAD needs at least one
 
 
 class Streams:
-    """Publishes with one call, and has one reader for all open channels of this worker.
+    """Publishes with one call, and reads all open channels of this worker in one loop.
 
-    A call is never tried again by itself: a message that was accepted, but whose answer was lost, would be there twice.
+    Calls are never retried automatically: a message that was accepted but whose response was lost would be sent twice.
     """
 
     def __init__(self, settings: ChannelSettings, channels: Mapping[str, Channel]) -> None:
@@ -39,12 +39,12 @@ class Streams:
         self._redis = connect(str(settings.redis_url))
         self._publish = self._redis.register_script(PUBLISH)
         self._read = self._redis.register_script(READ)
-        self._count = 2 + 500_000 // settings.channel_message_bytes  # the one that is known, and one more at least
-        self._reader = 0  # the id of its connection
+        self._count = 2 + 500_000 // settings.channel_message_bytes  # the last known one, and at least one more
+        self._reader = 0  # the reader's connection id
         self._waking: asyncio.Task[None] | None = None
 
     async def publish(self, name: str, data: str) -> Position | None:
-        """Keep a message; None if Redis does not say that it has."""
+        """Store a message; None if Redis did not confirm it."""
         known = self.channels[name].position if name in self.channels else None
         try:
             return Position.parse(await self._publish(keys(name), [str(known), data, *self._keep]))
@@ -54,12 +54,12 @@ class Streams:
             return None
 
     def wake(self) -> None:
-        """Have the reader look for subscribers who are unsure."""
+        """Make the reader look after unsure subscribers now."""
         if not self._waking or self._waking.done():
             self._waking = asyncio.create_task(self._wake())
 
     async def run(self) -> None:
-        """Read until it is cancelled; a Redis that is away is asked again and again."""
+        """Read until cancelled; while Redis is away, try again and again."""
         told = False
         try:
             while not cancelled():
@@ -72,7 +72,7 @@ class Streams:
                         told = True
                     await leave_replica(self._redis, error)
                 except Exception:
-                    logger.exception("channels: the reader begins anew")
+                    logger.exception("channels: the reader starts again")
                 self.available = False
                 await asyncio.sleep(0.2)
         finally:
@@ -82,9 +82,9 @@ class Streams:
 
     async def _read_from(self, connection: "Redis") -> None:
         self._reader = await connection.client_id()
-        await self._read(keys(""), ["", UNUSED, 1], client=connection)  # a replica fails here, or one without scripts
+        await self._read(keys(""), ["", UNUSED, 1], client=connection)  # fails on a replica, or without scripts
         for name, channel in list(self.channels.items()):
-            await self._load(connection, name, channel)  # whatever happened while it was away
+            await self._load(connection, name, channel)  # whatever happened in the meantime
         logger.info("channels: reading from Redis")
         self.available = True
         while not cancelled():
@@ -97,23 +97,23 @@ class Streams:
             for stream, entries in found or ():
                 if read := self.channels.get(name_of(stream)):
                     extend(read, [(id, fields["data"]) for id, fields in entries])
-                    read.more = len(entries) == self._count  # a busy channel: the rest comes in larger pieces
+                    read.more = len(entries) == self._count  # a busy channel: load the rest in larger pieces
 
     async def _load(self, connection: "Redis", name: str, channel: Channel) -> None:
-        """Take a piece of what is new, and the position, which shows it if some of that is gone."""
-        waiting = list(channel.unsure)  # who comes while Redis is asked, may know more than its answer
-        channel.ask = monotonic() + RENEW  # unless it is read, and somebody has published
+        """Read a piece of what is new, and the position, which shows whether some of it is lost."""
+        waiting = list(channel.unsure)  # those who subscribe during the call may be ahead of its result
+        channel.ask = monotonic() + RENEW  # unless something was published
         known, limits = str(channel.position), (UNUSED, self._count)
         try:
             position, top, entries = await self._read(keys(name), [known, *limits], client=connection)
             if entries and entries[0][0] == known:
                 again = message(Position.parse(known), entries.pop(0)[1][1])
-                if channel.history and channel.history[-1] != again:  # Redis lost it, and gave its id to another
+                if channel.history and channel.history[-1] != again:  # Redis lost it and reused its id
                     ahead = f"{Position.parse(known).epoch}-{2**53}"
                     position, top, entries = await self._read(keys(name), [ahead, *limits], client=connection)
         except ReadOnlyError:
             raise
-        except ResponseError as error:  # about this channel, of which the others must not suffer
+        except ResponseError as error:  # concerns this channel only
             logger.error("channels: %s is not read: %s", name, error)
             channel.more = False
         else:
@@ -123,13 +123,13 @@ class Streams:
             if Position.parse(position).number:
                 channel.ask = inf
         for subscription in waiting:
-            # Of what is only known in part, nobody is told yet that nothing was missed, or that all is gone.
+            # While a channel is only partly loaded, do not yet report that nothing, or everything, was missed.
             if not channel.more or (subscription.position and channel.after(subscription.position)):
                 channel.unsure.discard(subscription)
                 subscription.wake()
 
     async def _wake(self) -> None:
-        """End the reader's waiting, which may be just about to begin."""
+        """Unblock the reader, which may be only about to block."""
         try:
             while self.available and any(c.unsure and not c.more for c in self.channels.values()):
                 await self._redis.client_unblock(self._reader)
@@ -139,12 +139,12 @@ class Streams:
 
 
 def cancelled() -> bool:
-    """Whether this task was told to end; now and then redis-py keeps the exception that says so to itself."""
+    """Whether this task was cancelled; redis-py sometimes swallows the exception."""
     task = asyncio.current_task()
     return bool(task and task.cancelling())
 
 
 def extend(channel: Channel, entries: list[tuple[str, str]], position: Position | None = None) -> None:
-    """Give a channel the entries of its stream: ids and data."""
+    """Append entries of its stream, ids and data, to a channel."""
     messages = [message(Position.parse(id), data) for id, data in entries]
     channel.extend(messages, position or Position.parse(entries[-1][0]))

@@ -1,4 +1,4 @@
-"""One subscriber of a channel."""
+"""A subscriber of a channel."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,11 +9,11 @@ from starlette.types import Receive
 from .channel import Channel
 from .message import Frame, Position, notice, reset
 
-PIECE = 64 * 1024 - 100  # bytes sent at once, and what a poll has around them; many clients take no more
+PIECE = 64 * 1024 - 100  # bytes sent at once, leaving space for a poll's envelope; many clients accept no more
 
 
 class Left(Exception):
-    """The subscription is over: the client has gone, or is sent away with a code of WebSocket and a reason."""
+    """The subscription is over: the client has left, or is disconnected with a WebSocket close code and a reason."""
 
     def __init__(self, code: int | None = None, reason: str = "") -> None:
         super().__init__(reason)
@@ -22,9 +22,9 @@ class Left(Exception):
 
 
 class Subscription:
-    """A reader of a channel from a position on; without one, from now on. It ends with its `with`.
+    """Reads a channel after a position, or from now on, until its `with` block ends.
 
-    There may be ten thousand of them, so it has no queue of its own, and as few objects as possible.
+    There may be ten thousand of them, so each has no queue and as few objects as possible.
     """
 
     __slots__ = ("channel", "position", "bucket", "_queue", "_ended", "_live", "_beat", "_left", "_waiter", "_watching")
@@ -34,10 +34,10 @@ class Subscription:
     ) -> None:
         self.channel = channel
         self.position = position
-        self.bucket: set[Subscription] | None = None  # those that get a sign of life at the same time
+        self.bucket: set[Subscription] | None = None  # those that get heartbeats at the same time
         self._queue = queue
         self._ended = ended
-        self._live = False  # what was missed before it came does not count as being slow
+        self._live = False  # until it has caught up, being behind does not count as slow
         self._beat = False
         self._left: Left | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -52,31 +52,31 @@ class Subscription:
         self._ended(self)
 
     async def next(self) -> Sequence[Frame]:
-        """Wait for what is new; raises Left when there will be nothing any more."""
+        """Wait for new messages; raises Left when the subscription is over."""
         while not (news := self._news()):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         return news
 
     def wake(self) -> None:
-        """Something may be new."""
+        """Check for new messages."""
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
 
     def beat(self) -> None:
-        """Send something, even if nothing is new."""
+        """Send a heartbeat unless there is something new."""
         self._beat = True
         self.wake()
 
     def watch(self, receive: Receive) -> None:
-        """Be over as soon as the client has gone, or sends something."""
+        """End the subscription as soon as the client leaves or sends something."""
         self._watching = asyncio.create_task(self._watch(receive))
 
     async def _watch(self, receive: Receive) -> None:
         while (message := await receive())["type"] == "http.request":
             pass
         if message["type"] == "websocket.receive":
-            self._left = Left(1003, "nothing is taken here: publish with POST")
+            self._left = Left(1003, "messages are not accepted here: publish with POST")
         else:
             self._left = Left()
         self.wake()
@@ -108,7 +108,7 @@ class Subscription:
 
 
 def piece(frames: Sequence[Frame]) -> Sequence[Frame]:
-    """As many of the first frames as are sent at once, so that who reads slowly holds no copy of the whole history."""
+    """As many frames as are sent at once, so that a slow reader does not hold a copy of the whole history."""
     room = PIECE
     for count, frame in enumerate(frames):
         room -= len(frame.line) + 1  # an event is shorter

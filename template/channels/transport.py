@@ -1,4 +1,4 @@
-"""What the three transports share: who is admitted, and how to refuse."""
+"""What the three transports share: subscribing, with its checks."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ Authorize = Callable[[HTTPConnection, str, Action], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Transport:
-    """What an ASGI application needs that sends the messages of the channel that its path names."""
+    """An ASGI application that sends the messages of the channel in its path."""
 
     channels: Channels
     authorize: Authorize
     origins: tuple[str, ...]
 
     async def subscribe(self, scope: Scope, *, beat: bool = True) -> Subscription:
-        """The subscription that a client asks for; raises HTTPException if it does not get it."""
+        """Create the subscription that a client requests; raises HTTPException to reject it."""
         connection = HTTPConnection(scope)
         channel: str = scope["path_params"]["channel"]
         if scope["type"] == "websocket":
@@ -35,17 +35,17 @@ class Transport:
         return self.channels.subscribe(channel, came_back(connection), beat=beat)
 
     def _check_origin(self, connection: HTTPConnection) -> None:
-        """Refuse the page of another origin, which a browser lets open a WebSocket in its user's name."""
+        """Reject pages of other origins, for which browsers would open WebSockets with the user's cookies."""
         origin = connection.headers.get("origin", "")
         scheme = "https" if connection.scope["scheme"] in ("wss", "https") else "http"
         own = f"{scheme}://{connection.headers.get('host', '')}".lower()
-        anywhere = "*" in self.origins and "cookie" not in connection.headers  # as over HTTP, where * means no cookies
+        anywhere = "*" in self.origins and "cookie" not in connection.headers  # in CORS too, * excludes cookies
         if origin and origin.lower() != own and origin not in self.origins and not anywhere:
-            raise HTTPException(403, "the page's origin is not in CORS_ORIGINS, where * counts only without cookies")
+            raise HTTPException(403, "the page's origin is not in CORS_ORIGINS, where * applies only without cookies")
 
 
 async def admit(authorize: Authorize, connection: HTTPConnection, channel: str, action: Action) -> None:
-    """Refuse a name that is none, and what the owner refuses."""
+    """Reject invalid names, and whatever `authorize` rejects."""
     try:
         check_name(channel)
     except ValueError as error:
@@ -54,7 +54,7 @@ async def admit(authorize: Authorize, connection: HTTPConnection, channel: str, 
 
 
 def came_back(connection: HTTPConnection) -> Position | None:
-    """The last id that the client has; EventSource sends a header when it comes back by itself."""
+    """The last id that the client has; EventSource sends it in a header when it reconnects."""
     sent = connection.headers.get("last-event-id")
     id = sent or connection.query_params.get("after")
     try:

@@ -1,4 +1,4 @@
-"""WebSocket: the same messages, each a line of JSON; a text may have several lines."""
+"""WebSocket: the same messages, one line of JSON each; a text frame may contain several."""
 
 from starlette.types import Receive, Scope, Send
 
@@ -7,7 +7,7 @@ from .transport import Transport
 
 
 class Socket(Transport):
-    """The messages after `?after=ID`, or from now on. Nothing is taken from the client."""
+    """The messages after `?after=ID`, or from now on. Messages from the client are not accepted."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with await self.subscribe(scope) as subscription:

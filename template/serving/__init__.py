@@ -1,1 +1,1 @@
-"""The template's room: what keeps the service standing. It knows nothing of `app`; an update may replace it whole."""
+"""How the service runs in production. It belongs to the template and never imports `app`, so an update may replace it."""

@@ -1,4 +1,4 @@
-"""One line a request in the log: what was asked and answered, how long it took, by whom."""
+"""The access log: one line per request, with its status, duration and client."""
 
 import json
 import logging
@@ -12,20 +12,20 @@ from asgi_correlation_id import correlation_id
 
 Request = tuple[str, str, tuple[str, int] | None, int, float, str]  # method, path, client, status, seconds, id
 
-AT_ONCE = 4096  # bytes that a pipe takes in one piece; more may have lines of other workers in between
+AT_ONCE = 4096  # bytes that a pipe takes atomically; longer writes may be interleaved with other workers'
 
 logger = logging.getLogger("access")
 
 
 def log_readable(requests: Sequence[Request]) -> None:
-    """A line each for a developer's eyes."""
+    """One line each, for developers."""
     for method, path, _, status, seconds, name in requests:
         correlation_id.set(name)
         logger.info("%s %s %d %.1f ms", quote(method), quote(path), status, seconds * 1000)
 
 
 def log_json(requests: Sequence[Request]) -> None:
-    """A line of JSON each, all with the time of now; not by `logging`, which takes 25 microseconds for one."""
+    """One line of JSON each, all with the current time; without `logging`, which takes 25 microseconds a line."""
     if logger.isEnabledFor(logging.INFO):
         end = f', "time": "{datetime.now(UTC).isoformat()}"}}\n'
         lines = ""
@@ -40,15 +40,15 @@ def log_json(requests: Sequence[Request]) -> None:
 
 
 def write(lines: str) -> None:
-    """In one system call."""
+    """Write in one system call."""
     sys.stdout.write(lines)
     sys.stdout.flush()
 
 
-@lru_cache  # most requests are like others before them
+@lru_cache  # most requests resemble earlier ones
 def beginning(method: str, path: str, client: str | None, status: int) -> str:
-    """What a line begins with."""
-    method, path = quote(method), quote(path)  # a line break or a quote in them must not begin what was not asked
+    """The beginning of a line."""
+    method, path = quote(method), quote(path)  # a line break or a quote in them must not forge log entries
     return (
         f'{{"level": "INFO", "logger": "access", "message": "{method} {path} {status}", '
         f'"method": "{method}", "path": "{path}", "status": {status}, "client": {json.dumps(client)}'

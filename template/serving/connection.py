@@ -1,4 +1,4 @@
-"""uvicorn's connections: its settings, alone and under gunicorn, and what no setting of it can do."""
+"""uvicorn's settings, standalone and under gunicorn, and what it has no setting for."""
 
 import asyncio
 import logging
@@ -18,16 +18,16 @@ settings = load(ServingSettings)
 
 
 class Connection(Pipelining):
-    """A client has HEADER_SECONDS for the headers of a request, and for the rest of a body that was answered already.
+    """A connection with a deadline of HEADER_SECONDS for request headers, and for the rest of a body already answered.
 
-    An idle connection stays open a moment after the worker accepts no more: a request may be on its way on it
-    already; uvicorn would close it at once, and the client see a reset.
+    When the worker stops accepting, an idle connection stays open a moment longer, because a request may be on its way;
+    uvicorn would close it at once, and the client would see a reset.
     """
 
-    unfinished = True  # a message has begun, and its end has not come; a new connection is one
-    held = 0  # bytes that the parser keeps: the beginning of headers or trailers; uvicorn has no limit for them
+    unfinished = True  # a request has begun and not ended, as on a new connection
+    held = 0  # bytes the parser holds: incomplete headers or trailers, for which uvicorn has no limit
     latest = 0  # bytes of the last read
-    before = 0  # bytes of the read in which the last request ended; its end may be the beginning of headers
+    before = 0  # bytes of the read in which the last request ended; its tail may be the start of headers
     deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -54,13 +54,13 @@ class Connection(Pipelining):
 
     def handle_websocket_upgrade(self) -> None:
         if self._get_upgrade() != b"websocket":
-            raise  # what the parser has raised, to `data_received`
-        if not self.answered:  # it would be upgraded before the answer
+            raise  # the parser's exception, for `data_received`
+        if not self.answered:  # it would be upgraded before the response in front of it
             return self.send_400_response("")
-        cast(Corked, self.transport).send()  # an answer of this turn, before the WebSocket's
+        cast(Corked, self.transport).send()  # a pending response, before the WebSocket's
         self.transport = cast(Corked, self.transport).transport
         super().handle_websocket_upgrade()
-        cast(Any, self.transport.get_protocol()).logger = logging.getLogger("uvicorn.websocket")  # of WORDY in logs.py
+        cast(Any, self.transport.get_protocol()).logger = logging.getLogger("uvicorn.websocket")  # WORDY in logs.py
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -74,7 +74,7 @@ class Connection(Pipelining):
         if self.deadline:
             self._stop_waiting()
         super().on_headers_complete()
-        self.scope["headers"] = self.headers.copy()  # uvicorn adds trailers to the other, which are no headers
+        self.scope["headers"] = self.headers.copy()  # uvicorn appends trailers to the other
 
     def on_body(self, body: bytes) -> None:
         self.held = 0
@@ -89,8 +89,8 @@ class Connection(Pipelining):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        rest = self.cycle and self.cycle.scope is self.scope  # of a request that the application has
-        if not rest and not self.answered:  # it is another's turn
+        rest = self.cycle and self.cycle.scope is self.scope  # the application already has this request
+        if not rest and not self.answered:  # an earlier request is still being answered
             self.flow.pause_reading()
             self.cycle.keep_alive = False
         elif rest and (self.cycle is not self.running or self.cycle.response_started):
@@ -107,12 +107,12 @@ class Connection(Pipelining):
             self._wait_for_client()
 
     def _wait_for_client(self) -> None:
-        if not self.answered or self not in self.connections:  # closed, or a WebSocket now
+        if not self.answered or self not in self.connections:  # closed, or now a WebSocket
             return
         later = self.loop.call_later
         if self.unfinished:
             self.deadline = self.deadline or later(settings.header_seconds, self.timeout_keep_alive_handler)
-        elif not self.timeout_keep_alive_task:  # uvicorn stops it at any byte
+        elif not self.timeout_keep_alive_task:  # uvicorn cancels it at any byte
             self.timeout_keep_alive_task = later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _stop_waiting(self) -> None:
@@ -121,18 +121,18 @@ class Connection(Pipelining):
             self.deadline = None
 
     def shutdown(self) -> None:
-        # In two steps, so that the loop looks for requests in between, even if all has stood still for so long.
+        # In two steps, so that the loop polls for requests in between even if the process was suspended for that long.
         self.loop.call_later(LINGER / 4, self.loop.call_later, LINGER / 4, super().shutdown)
 
 
 UVICORN: dict[str, Any] = {  # for `uvicorn.Config`
     "http": Connection,
-    "ws": "wsproto",  # passes all of Autobahn's cases, and is not deprecated
+    "ws": "wsproto",  # passes all Autobahn cases and is not deprecated
     "ws_max_size": settings.max_message_bytes,
     "ws_per_message_deflate": settings.websocket_compression,
     "lifespan": "on",
     "access_log": False,
     "server_header": False,
-    "proxy_headers": False,  # Proxies in main.py is the one to decide
+    "proxy_headers": False,  # Proxies in main.py handles them
     "timeout_graceful_shutdown": settings.drain_seconds + 1,
 }

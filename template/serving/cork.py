@@ -1,31 +1,31 @@
-"""Answers that leave together: an answer's head with its body, and those of one turn of the event loop in a row."""
+"""Batched writes: a response's head with its body, and all responses of one event loop iteration in a row."""
 
 import asyncio
 from typing import Any
 
-MOST = 32  # answers that wait for each other
-PIECES = 8  # of one answer that wait; more are sent, so that the transport can say when it is too much
+MOST = 32  # responses that wait for each other
+PIECES = 8  # writes of one response that wait; beyond it they are sent, so that the transport can apply backpressure
 
 waiting: list["Corked"] = []
 
 
 class Corked:
-    """A transport that sends what is written to it when the turn of the event loop ends.
+    """A transport that buffers writes until the end of the event loop iteration.
 
-    uvicorn writes the head and the body apart, and uvloop sends each at once: one system call and one packet more.
+    uvicorn writes head and body separately, and uvloop sends each at once: an extra system call and an extra packet.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.written: list[bytes] = []
-        self.is_closing = transport.is_closing  # asked for with each answer; __getattr__ takes longer
+        self.is_closing = transport.is_closing  # called for each response; __getattr__ is slower
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.transport, name)
 
     def write(self, data: bytes) -> None:
-        if not isinstance(data, (bytes, bytearray, memoryview)):  # the application's mistake, and not of all who wait
-            raise TypeError(f"an answer is bytes, not {type(data).__name__}")
+        if not isinstance(data, (bytes, bytearray, memoryview)):  # fail here, not in `send_all`
+            raise TypeError(f"a response body must be bytes, not {type(data).__name__}")
         if not self.written:
             if len(waiting) == MOST:
                 send_all()
@@ -37,8 +37,8 @@ class Corked:
             self.send()
 
     def send(self) -> None:
-        """Send now what was written."""
-        if not self.is_closing():  # the client may have left meanwhile
+        """Send what was written, now."""
+        if not self.is_closing():  # the client may have left in the meantime
             self.transport.write(b"".join(self.written))
         self.written.clear()
 
@@ -48,8 +48,8 @@ class Corked:
 
 
 def send_all() -> None:
-    """Send what waits."""
+    """Send what is waiting."""
     ready = waiting.copy()
-    waiting.clear()  # first of all: nobody else would
+    waiting.clear()  # first, in case sending raises
     for one in ready:
         one.send()

@@ -1,4 +1,4 @@
-"""Draining: from the signal that asks the process to stop until its last request is answered."""
+"""Draining: from the signal that stops the process until its last request is answered."""
 
 import asyncio
 import os
@@ -12,23 +12,23 @@ from typing import Any, Self
 
 from .recycling import MASTER
 
-SAME = 1.0  # seconds; signals within it are one request to stop: systemd and a terminal send it to every process
-LINGER = 0.5  # seconds in which requests on their way are still answered after the process was told to stop
+SAME = 1.0  # seconds within which signals count as one: systemd and terminals send them to every process
+LINGER = 0.5  # seconds after the signal in which requests already on their way are still accepted
 
 
 class Draining:
-    """From the first signal on: readiness is red, streams end, and after `seconds` whatever is left is cancelled.
+    """On the first signal readiness turns red and streams end; after `seconds` remaining requests are cancelled.
 
-    A second signal cancels at once. The lifespan enters it; the server's own handler of the signal is called too. It closes
-    idle connections and the listening socket, so below a master of `serving` it is called later.
+    A second signal cancels at once. The lifespan enters it. The server's own signal handler is called too; since that closes
+    idle connections and the listening socket, it is delayed in workers whose master is one of `serving`.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.linger = LINGER if MASTER in os.environ else 0
         self.begun = False
-        self.loop: asyncio.AbstractEventLoop | None = None  # that of the lifespan
-        self.open: dict[asyncio.Task[Any], bool] = {}  # every request; whether it would not end by itself
+        self.loop: asyncio.AbstractEventLoop | None = None  # the lifespan's
+        self.open: dict[asyncio.Task[Any], bool] = {}  # every request, and whether it is a stream
         self.cancelled: set[asyncio.Task[Any]] = set()
         self._polls: set[asyncio.Timeout] = set()
         self._previous: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
@@ -36,7 +36,7 @@ class Draining:
     def __enter__(self) -> Self:
         self.begun = False
         self.loop = asyncio.get_running_loop()
-        if threading.current_thread() is threading.main_thread():  # signals reach no other
+        if threading.current_thread() is threading.main_thread():  # others get no signals
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._previous[number] = signal.signal(number, self._signalled)
         return self
@@ -47,7 +47,7 @@ class Draining:
 
     @asynccontextmanager
     async def timeout(self, seconds: float) -> AsyncIterator[None]:
-        """As `asyncio.timeout`, for a long poll: it is over as soon as draining begins."""
+        """Like `asyncio.timeout`, for long polls: expires as soon as draining begins."""
         async with asyncio.timeout(0 if self.begun else seconds) as poll:
             self._polls.add(poll)
             try:
@@ -56,7 +56,7 @@ class Draining:
                 self._polls.discard(poll)
 
     def cancel(self, *, streams: bool) -> None:
-        """Cancel every request, or only new streams, which would not end by themselves; `Serving` ends them politely."""
+        """Cancel every request, or only streams, which would not end by themselves; `Serving` ends them cleanly."""
         for task, stream in self.open.items():
             if not streams or (stream and task not in self.cancelled):
                 self.cancelled.add(task)
@@ -65,7 +65,7 @@ class Draining:
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         for poll in self._polls:
-            if not poll.expired():  # what it has to clean up may take a while, and it cannot be changed any more
+            if not poll.expired():  # one that is already cleaning up cannot be rescheduled
                 poll.reschedule(loop.time())
         self.cancel(streams=True)
         loop.call_later(self.seconds, lambda: self.cancel(streams=False))
@@ -73,14 +73,14 @@ class Draining:
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         assert self.loop
         if not self.begun:
-            self._first = monotonic()  # first of all: another signal may interrupt this
+            self._first = monotonic()  # before anything else: another signal may interrupt this
             self.begun = True
             self.loop.call_soon_threadsafe(self._begin)
         elif monotonic() - self._first > SAME:
             self.loop.call_soon_threadsafe(lambda: self.cancel(streams=False))
-        if not self.linger:  # nor would it be called in a test whose loop stands still
+        if not self.linger:  # a test's loop may not be running to call it later
             return self._pass_on(number)
-        # Twice half of it, so that the loop looks for requests in between, even if all has stood still for so long.
+        # In two steps, so that the loop polls for requests in between even if the process was suspended for that long.
         later, half = self.loop.call_later, self.linger / 2
         self.loop.call_soon_threadsafe(later, half, later, half, self._pass_on, number)
 

@@ -1,4 +1,4 @@
-"""How a WebSocket ends that the application leaves open, and what it is doing while the worker drains."""
+"""Closing WebSockets that the application leaves open, and those that are open when the worker drains."""
 
 from asyncio import CancelledError, Task
 from contextlib import suppress
@@ -12,8 +12,8 @@ from .refusals import STOPPING
 async def websocket(
     app: ASGIApp, draining: Draining, task: Task[None], scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Call the application; close with 1000 where it returns, 1011 where it raises, 1012 (restart) once draining begins."""
-    is_open: bool | None = None  # None until it is answered
+    """Call the application; close with 1000 when it returns, 1011 when it raises, 1012 (restart) when draining begins."""
+    is_open: bool | None = None  # None until the handshake is answered
 
     async def send_noted(message: Message) -> None:
         nonlocal is_open
@@ -22,8 +22,8 @@ async def websocket(
 
     async def end(code: int) -> None:
         task.uncancel()
-        if is_open or (is_open is None and code == 1012):  # unanswered for another reason, the server answers 500
-            with suppress(OSError, RuntimeError):  # the client or the server was quicker
+        if is_open or (is_open is None and code == 1012):  # otherwise the server answers 500
+            with suppress(OSError, RuntimeError):  # already closed by the client or the server
                 await send_noted({"type": "websocket.close", "code": code})
 
     async def receive_or_end() -> Message:

@@ -1,4 +1,4 @@
-"""One sum of what all workers count, those that died too, for Prometheus to ask on a port of its own."""
+"""The metrics of all workers, summed, including those that died, for Prometheus to scrape on a separate port."""
 
 import atexit
 import os
@@ -20,14 +20,14 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def start() -> None:
-    """Called by the master before it starts workers: make the folder they count in, and serve its sum."""
+    """Create the folder that workers count in and serve the sum; called by the master before it starts workers."""
     settings = load(ServingSettings)
     folder = tempfile.mkdtemp(prefix="metrics-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
     master = os.getpid()
 
     @atexit.register
     def remove() -> None:
-        if os.getpid() == master:  # a forked worker comes by here too
+        if os.getpid() == master:  # forked workers run this too
             shutil.rmtree(folder, ignore_errors=True)
 
     os.environ[FOLDER] = folder
@@ -41,27 +41,27 @@ def start() -> None:
 
 
 class Total(Collector):
-    """The sum over the files of all workers, without what those that died had in progress."""
+    """The sum over the files of all workers, without requests that dead workers had in progress."""
 
     def collect(self) -> Iterable[Metric]:
         for number in range(len(glob(f"{os.environ[FOLDER]}/*.slot"))):
             if free := take(number):
                 os.close(free)
-        files = [file for file in glob(f"{os.environ[FOLDER]}/*.db") if os.path.getsize(file)]  # else it is just made
+        files = [file for file in glob(f"{os.environ[FOLDER]}/*.db") if os.path.getsize(file)]  # empty: just created
         total: Iterable[Metric] = MultiProcessCollector.merge(files)
         return total
 
 
 def share() -> None:
-    """Let every metric of this process, and of those forked from it, count in files named after the process's slot."""
+    """Make the metrics of this process, and of processes forked from it, count in files named after the process's slot."""
     values.ValueClass = values.MultiProcessValue(lambda: slot(os.getpid()))
 
 
 @cache
 def slot(pid: int) -> int:
-    """The lowest number that no living process has; who replaces a dead worker goes on with its counts.
+    """The lowest number that no living process holds, so that a new worker continues the counts of a dead one.
 
-    By default the files have the process's id, and there would be more of them with every worker replaced.
+    By default files are named after the process id, and their number would grow with every replaced worker.
     """
     number = 0
     while not take(number):
@@ -70,16 +70,16 @@ def slot(pid: int) -> int:
 
 
 def take(number: int) -> int | None:
-    """Lock a slot, unless a living process has it; the lock ends with the file that is returned, or with the process."""
+    """Lock a slot unless a living process holds it; the lock ends when the returned file is closed or the process ends."""
     file = os.open(f"{os.environ[FOLDER]}/{number}.slot", os.O_CREAT | os.O_WRONLY, 0o600)
     try:
         flock(file, LOCK_EX | LOCK_NB)
     except BlockingIOError:
         os.close(file)
         return None
-    mark_process_dead(number)  # removes what its last one had in progress
+    mark_process_dead(number)  # removes what its last owner had in progress
     return file
 
 
-if os.path.exists(f"{os.environ.get(FOLDER)}/0.slot"):  # the master's: this is a worker that was not forked
+if os.path.exists(f"{os.environ.get(FOLDER)}/0.slot"):  # set by the master: this is a worker that was not forked
     share()

@@ -1,4 +1,4 @@
-"""granian, started as the settings say: `python -m serving.granian [--reload]`."""
+"""Starts granian with the settings: `python -m serving.granian [--reload]`."""
 
 import os
 import resource
@@ -26,17 +26,17 @@ from .settings import CANNOT_START, ServingSettings, load
 
 
 class Server(MPServer):
-    """granian with one socket for all workers, as everywhere but on Linux: what waits in it outlives the worker."""
+    """granian with one socket shared by all workers, also on Linux, so that waiting connections outlive a worker."""
 
     status = 0
 
     def startup(self, *arguments: Any) -> None:
-        """Start the workers, and watch each in a thread, which logs."""
+        """Start the workers, each watched by a thread that logs."""
         logs.hold_while_forking()
         super().startup(*arguments)  # type: ignore[no-untyped-call]
 
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
-        """Replace workers; give up if one of them cannot start, instead of trying again."""
+        """Replace workers; give up instead of retrying if one of them cannot start."""
         if any(self.wrks[number].inner.exitcode == CANNOT_START for number in workers):
             self.status = CANNOT_START
             self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
@@ -44,14 +44,14 @@ class Server(MPServer):
             for number in workers:
                 if not self.interrupt_signal:
                     super()._respawn_workers([number], *arguments, **options)
-            self.respawned_wrks.clear()  # else it would end the service when a worker dies twice in 5 seconds
+            self.respawned_wrks.clear()  # otherwise a worker that dies twice in 5 seconds would end the service
 
     def _init_shared_socket(self) -> None:
         try:
             self._sso = self._listening()
         except OSError as error:  # granian would panic
             sys.exit(f"HOST, PORT, UNIX_SOCKET: {error}")
-        if self._sso.family != socket.AF_UNIX:  # connections get it from here; else small chunks wait for 40 ms each
+        if self._sso.family != socket.AF_UNIX:  # connections inherit it; otherwise small chunks are delayed by 40 ms
             self._sso.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._ssp = None
         self._sfd = self._sso.fileno()  # type: ignore[assignment]
@@ -59,10 +59,10 @@ class Server(MPServer):
         self._sso.set_inheritable(True)
         signal.signal(signal.SIGTERM, self._terminate)
         if self.reload_on_changes:
-            signal.signal(signal.SIGHUP, self._terminate)  # its terminal was closed
+            signal.signal(signal.SIGHUP, self._terminate)  # the terminal was closed
 
     def _listening(self) -> socket.socket:
-        """The first socket that systemd hands over, else a new one."""
+        """The first socket that systemd passes, or else a new one."""
         if handed_over():
             return socket.socket(fileno=3)
         if not (path := self.bind_uds):
@@ -70,7 +70,7 @@ class Server(MPServer):
             family = socket.AF_INET6 if six else socket.AF_INET
             return socket.create_server(address, family=family, backlog=self.backlog, dualstack_ipv6=six)
         if path.is_socket():
-            path.unlink()  # a service that was killed has left it
+            path.unlink()  # left behind by a service that was killed
         bound = socket.socket(socket.AF_UNIX)
         bound.bind(str(path))
         path.chmod(0o666)
@@ -78,23 +78,23 @@ class Server(MPServer):
         return bound
 
     def shutdown(self, exit_code: int = 0) -> None:
-        """Tell the workers to stop, when nobody connects any more."""
+        """Stop accepting connections, then tell the workers to stop."""
         if self._sso and not handed_over():
             close(self._sso)
         super().shutdown(exit_code or self.status)  # type: ignore[no-untyped-call]
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self.pid:  # a worker that has only just been forked
+        if os.getpid() != self.pid:  # a worker that was only just forked
             sys.exit()
-        if not self.interrupt_signal:  # only once: its lock is not for a handler that interrupts itself
+        if not self.interrupt_signal:  # only once: its lock is not reentrant
             self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
             return
-        for worker in self.wrks:  # it waits for them already: end them
+        for worker in self.wrks:  # already waiting for them: end them
             worker.terminate()  # type: ignore[no-untyped-call]
 
 
 def work(*arguments: Any) -> None:
-    """What a worker does. Where start-up fails granian ends it with 1, as the watchdog does where it must be replaced."""
+    """Run a worker. If start-up fails granian exits with 1, which is also the watchdog's status for "replace me"."""
     _, Loop.listening = arguments[3]
     try:
         MPServer._spawn_asgi_lifespan_worker(*arguments)
@@ -109,7 +109,7 @@ if __name__ == "__main__":
     exporter.start()
     # :: endif
     reload = "--reload" in sys.argv[1:]
-    if not reload:  # then nobody is to wait, and HUP would end the service
+    if not reload:  # in development nobody should wait, and HUP ends the service
         os.environ[MASTER] = str(os.getpid())
     Server(
         "serving.granian_asgi:application",
@@ -120,10 +120,10 @@ if __name__ == "__main__":
         interface=Interfaces.ASGI,
         workers=settings.web_concurrency,
         loop=Loops.uvloop,
-        # Connections of a worker, idle ones too. Not all that it can open: it would try for more without a pause.
+        # Connections per worker, including idle ones. At the limit of open files it would retry without a pause.
         backpressure=min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], MOST) * 3 // 4,
-        http=HTTPModes.http1,  # else a connection without a byte stays for ever
-        # For headers, and for idle connections too, which must outlive a load balancer's.
+        http=HTTPModes.http1,  # otherwise a connection that sends nothing is never closed
+        # For headers, but also for idle connections, which must outlive a load balancer's timeout.
         http1_settings=HTTP1Settings(header_read_timeout=75_000),  # milliseconds
         log_dictconfig=logs.config(development=settings.development, level=settings.log_level),
         respawn_failed_workers=True,

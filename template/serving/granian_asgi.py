@@ -1,4 +1,4 @@
-"""The service as granian calls it: what it lacks of the others, and has no setting for."""
+"""The application that granian serves, with what granian lacks compared with the other servers and has no setting for."""
 
 import asyncio
 import logging
@@ -9,16 +9,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .settings import CANNOT_START, ServingSettings, load
 
 FAILED = PlainTextResponse("Internal Server Error", 500)
-AHEAD = 64 * 1024  # bytes of messages that the application has not received, and the one that exceeds it
-EMPTY = 200  # bytes that a message takes in memory beside its own
+AHEAD = 64 * 1024  # bytes of unread messages after which reading pauses
+EMPTY = 200  # bytes of memory that a message takes in addition to its content
 
 logger = logging.getLogger("_granian")
 
 
 def application() -> ASGIApp:
-    """The service; where it cannot be loaded, another worker could not load it either."""
+    """The service; if it cannot be loaded, give up, because another worker could not load it either."""
     try:
-        from main import app  # in the worker, so that a reload has the new one
+        from main import app  # in the worker, so that a reload gets the new one
     except Exception:
         logger.exception("Error loading the application")
         raise SystemExit(CANNOT_START) from None
@@ -27,9 +27,9 @@ def application() -> ASGIApp:
 
 
 class Granian:
-    """ASGI middleware that closes a WebSocket with 1009 (too big) at a message of more than `limit` bytes.
+    """ASGI middleware that closes a WebSocket with 1009 (too big) if a message has more than `limit` bytes.
 
-    It reads a little ahead: granian learns only from reading that the client has left, and sends on till then.
+    It reads a little ahead, because granian notices only while reading that the client has left.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -38,10 +38,10 @@ class Granian:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
-            scope.get("extensions", {}).pop("http.response.pathsend", None)  # no middleware sees what it sends: no gzip
+            scope.get("extensions", {}).pop("http.response.pathsend", None)  # bypasses middleware such as gzip
             return await self.app(scope, receive, send)
         unread = asyncio.Queue[Message]()
-        held = 0  # bytes of what is unread
+        held = 0  # bytes unread
         room = asyncio.Event()
         reading: asyncio.Task[None] | None = None
         answered = closed = False
@@ -53,7 +53,7 @@ class Granian:
                 if length(message) > self.limit:
                     message = {"type": "websocket.disconnect", "code": 1009}
                 closed = message["type"] == "websocket.disconnect"
-                if closed and message["code"] != 1005:  # else it may be a broken frame: granian answers at the end
+                if closed and message["code"] != 1005:  # 1005 may be a broken frame, which granian answers itself
                     await send({"type": "websocket.close", "code": message["code"]})
                 unread.put_nowait(message)
                 held += length(message) + EMPTY
@@ -64,7 +64,7 @@ class Granian:
         async def receive_read() -> Message:
             nonlocal held
             if unread.empty() and (closed or not reading):
-                return await receive()  # that it connects, or is closed
+                return await receive()  # the connect or disconnect message
             message = await unread.get()
             held -= length(message) + EMPTY
             room.set()
@@ -74,10 +74,10 @@ class Granian:
             nonlocal reading, answered, closed
             answered = True
             if closed:
-                raise OSError("it is closed")
+                raise OSError("the WebSocket is closed")
             if reading and message["type"] == "websocket.close":
                 closed = True
-                reading.cancel()  # else granian would wait for what it reads
+                reading.cancel()  # otherwise granian would wait for it
                 if unread.empty():
                     unread.put_nowait({"type": "websocket.disconnect", "code": 1006})
             await send(message)
@@ -94,5 +94,5 @@ class Granian:
 
 
 def length(message: Message) -> int:
-    """Bytes of what a message says."""
+    """Bytes of a message's content."""
     return len(message.get("bytes") or (message.get("text") or "").encode())

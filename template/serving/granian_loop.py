@@ -1,4 +1,4 @@
-"""The event loop of a granian worker, which tells it to stop when nobody is lost by it any more."""
+"""The event loop of a granian worker, which delays the signal to stop until no client would be lost."""
 
 import asyncio
 import os
@@ -17,10 +17,10 @@ Args = TypeVarTuple("Args")
 
 
 class Loop(uvloop.Loop):
-    """uvloop, but the first signal's handler alone is called: told twice to stop, granian may wait for itself for ever.
+    """uvloop, but only the first signal's handler is called: told twice to stop, granian may deadlock.
 
-    It is called `linger` seconds after the worker has accepted its last connection: granian closes what it has not read.
-    And uvloop forgets a signal that comes while it does not run, as between the lifespan's start-up and the first request.
+    It is called `linger` seconds after the worker stops accepting, because granian closes connections it has not read from.
+    And uvloop loses signals that arrive while it is not running, such as between the lifespan's start-up and serving.
     """
 
     listening: socket.socket
@@ -29,7 +29,7 @@ class Loop(uvloop.Loop):
 
     def __init__(self) -> None:
         super().__init__()
-        self.unknown = socket.socket()  # now: when it is needed, there may be no file left to open
+        self.unknown = socket.socket()  # opened now: later there may be no file descriptor left
 
     def add_signal_handler(self, sig: int, callback: Callable[[*Args], object], *args: *Args) -> None:
         def once() -> None:
@@ -42,7 +42,7 @@ class Loop(uvloop.Loop):
         signal.signal(sig, lambda number, frame: self.call_soon_threadsafe(once))
 
     def _accept_no_more(self) -> None:
-        """Put a socket that nobody knows in the place of the one that all workers listen on, in this worker alone."""
+        """Replace, in this worker only, the shared listening socket with one that nobody knows."""
         with self.unknown:
             self.unknown.bind(("127.0.0.1", 0))
             self.unknown.listen()
@@ -52,7 +52,7 @@ class Loop(uvloop.Loop):
 
 @loops.register("uvloop")
 def event_loop() -> asyncio.AbstractEventLoop:
-    """What granian makes in each worker."""
+    """The loop that granian creates in each worker."""
     loop = Loop()
     loop.linger = 0 if load(ServingSettings).development else LINGER / 2
     asyncio.set_event_loop(loop)

@@ -1,4 +1,4 @@
-"""gunicorn's hooks: what its workers need to be told, and a reload that works."""
+"""gunicorn's hooks: settings for its workers, lossless restarts, and a reload that works."""
 
 import logging
 import os
@@ -28,25 +28,25 @@ HERE = Path.cwd()
 
 
 def on_starting(server: Arbiter) -> None:
-    """Keep systemd's socket from gunicorn's master, which would tell that it is ready before any worker is."""
+    """Hide systemd's notify socket from gunicorn's master, which would report ready before any worker is."""
     raise_limit()
     if "NOTIFY_SOCKET" in os.environ:
         os.environ["SERVICE_NOTIFY_SOCKET"] = os.environ.pop("NOTIFY_SOCKET")
 
 
 def when_ready(server: Arbiter) -> None:
-    """Pass a second SIGTERM on to the workers, and replace one at SIGUSR1; in development all of them, on every save."""
+    """Forward a second SIGTERM to the workers, and replace one on SIGUSR1; in development, all of them on every save."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         if server.LISTENERS:
             server.signal(number, frame)
-        else:  # it is stopping already, and looks at no signal until the workers have ended
+        else:  # already stopping, when gunicorn handles no signal until the workers have ended
             for pid in list(server.WORKERS):
                 Arbiter.kill_worker(server, pid, number)
 
     signal.signal(signal.SIGTERM, terminate)
-    server.handle_term = server.handle_int = server.handle_quit = lambda: _stop(server)  # two of them would not drain
-    server.handle_hup = lambda: _replace_workers(server, server.num_workers)  # a wrong setting would end the master
+    server.handle_term = server.handle_int = server.handle_quit = lambda: _stop(server)  # INT and QUIT would not drain
+    server.handle_hup = lambda: _replace_workers(server, server.num_workers)  # an invalid setting would end the master
     # :: if telemetry == "full"
     exporter.start()
     # :: endif
@@ -54,18 +54,18 @@ def when_ready(server: Arbiter) -> None:
         server.kill_worker = _tell_once(server)
         server.handle_usr1 = lambda: _recycle(server)
         os.environ[MASTER] = str(os.getpid())
-    else:  # an edit waits neither for streams nor for those who are about to ask
-        server.handle_usr1, server.handle_hup = server.handle_hup, server.handle_term  # a save; its terminal was closed
-        server.timeout = 0  # a breakpoint may stop a worker
+    else:  # a reload waits neither for streams nor for requests on their way
+        server.handle_usr1, server.handle_hup = server.handle_hup, server.handle_term  # a save; the terminal was closed
+        server.timeout = 0  # a breakpoint may stop a worker for long
         logs.hold_while_forking()
-        import watchfiles  # noqa: F401 # here and not in the thread: a worker forked meanwhile would wait for it for ever
+        import watchfiles  # noqa: F401 # not in the thread: a worker forked during the import would wait for its lock for ever
 
         threading.Thread(target=_watch, daemon=True).start()
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
-    """Make the worker ready before it loads the application."""
-    worker.init_signals()  # until now the master's are in force, and a worker told to stop while it starts would not
+    """Prepare the worker before it loads the application."""
+    worker.init_signals()  # with the master's handlers, a worker told to stop while it starts would not
     # :: if server == "gunicorn"
     from .connection import UVICORN
 
@@ -73,13 +73,13 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
         setattr(worker.config, name, value)
     # :: endif
     if worker.cfg.reload:
-        worker.cfg.set("reload", False)  # gunicorn's own reloader sees an edit, but this kind of worker never obeys it
-        sys.dont_write_bytecode = True  # byte code does not notice an edit of the same second and length
+        worker.cfg.set("reload", False)  # gunicorn's reloader sees edits, but this worker class ignores it
+        sys.dont_write_bytecode = True  # bytecode misses an edit within the same second that keeps the length
     _forget_own_modules()
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
-    """A worker that failed to start leaves those in peace that it was to replace; in development it waits for a save."""
+    """Let a worker that failed to start not stop those it was to replace; in development it waits for the next save."""
     error = sys.exc_info()[1]
     if not isinstance(error, SystemExit) or not error.code:
         return
@@ -87,7 +87,7 @@ def worker_exit(server: Arbiter, worker: Worker) -> None:
         logger.info("Waiting for the next save")
         signal.pause()
     elif len(server.WORKERS) >= server.num_workers:
-        error.code = 1  # at CANNOT_START the master would give up
+        error.code = 1  # with CANNOT_START the master would give up
 
 
 def _watch() -> None:
@@ -100,8 +100,8 @@ def _watch() -> None:
 
 
 def _stop(server: Arbiter) -> None:
-    """As gunicorn's own, but first nobody connects any more."""
-    if server.reexec_pid == server.master_pid == 0 and not server.systemd:  # nobody else listens on the same
+    """Like gunicorn's own, but stop accepting connections first."""
+    if server.reexec_pid == server.master_pid == 0 and not server.systemd:  # nobody else uses the same sockets
         for listener in server.LISTENERS:
             close(listener.sock)
         server.LISTENERS = []
@@ -109,9 +109,9 @@ def _stop(server: Arbiter) -> None:
 
 
 def _tell_once(server: Arbiter) -> Callable[[int, int], None]:
-    """How to end a worker: once, when those that stay are ready. gunicorn asks each second, and would cut its requests."""
+    """Tell a worker to end only once, and only when its successors are ready; gunicorn repeats it, which cuts requests."""
     kill_worker = server.kill_worker
-    told: dict[int, float] = {}  # when
+    told: dict[int, float] = {}  # when, by process id
 
     def tell(pid: int, number: int) -> None:
         for gone in told.keys() - server.WORKERS.keys():
@@ -123,34 +123,34 @@ def _tell_once(server: Arbiter) -> Callable[[int, int], None]:
                 told[pid] = time.monotonic()
                 kill_worker(pid, number)
         elif time.monotonic() - told[pid] < server.cfg.graceful_timeout:
-            server.WORKERS[pid].tmp.notify()  # uvicorn gives no sign of life while it drains
+            server.WORKERS[pid].tmp.notify()  # uvicorn sends no heartbeat while it drains
 
     return tell
 
 
 def _starting(server: Arbiter) -> bool:
-    """Whether one of the workers that stay is not ready: its file still has the time of the clock, not of `notify`."""
+    """Whether a worker that stays is not ready: its heartbeat file still has wall-clock time, not that of `notify`."""
     staying = sorted(server.WORKERS.values(), key=lambda worker: worker.age)[-server.num_workers :]
     return any(worker.tmp.last_update() > time.monotonic() for worker in staying)
 
 
 def _recycle(server: Arbiter) -> None:
-    """Replace the oldest worker, unless a new one is not ready yet: who asks for it will ask again."""
+    """Replace the oldest worker, unless a new one is not ready yet; a worker that is due asks again."""
     if not _starting(server):
-        server.manage_workers()  # end the one before: while many ask, there is always a new one that is not ready
+        server.manage_workers()  # end the previous one: when many ask, there is always a new one that is not ready
         _replace_workers(server, 1)
 
 
 def _replace_workers(server: Arbiter, number: int) -> None:
-    """Start new workers, then end the oldest: somebody listens all the time, and no request is lost."""
+    """Start new workers, then end the oldest, so that there is always one that accepts."""
     for _ in range(number):
         server.spawn_worker()
     server.manage_workers()
 
 
 def _forget_own_modules() -> None:
-    """Import the service's own modules again: the master's may be older than the files."""
+    """Make the service's own modules be imported again: the master's may be older than the files."""
     for name, module in list(sys.modules.items()):
-        file = Path(getattr(module, "__file__", None) or "/").resolve()  # gunicorn may have come by a link
+        file = Path(getattr(module, "__file__", None) or "/").resolve()  # gunicorn may be in a linked environment
         if file.is_relative_to(HERE) and "site-packages" not in file.parts:
             del sys.modules[name]

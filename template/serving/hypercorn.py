@@ -1,4 +1,4 @@
-"""hypercorn as a worker of gunicorn, because its own master ends when the first worker dies."""
+"""hypercorn as a gunicorn worker, because hypercorn's own master ends when the first worker dies."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ from .settings import ServingSettings, load
 
 
 class Loop(uvloop.Loop):
-    """uvloop, but its servers are known: hypercorn drops what it accepts in its last moment, so it must accept no more."""
+    """uvloop that remembers its servers, to stop accepting first: hypercorn drops connections accepted at the last moment."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Loop(uvloop.Loop):
         return server
 
 
-# There are no settings for them.
+# hypercorn has no settings for these.
 run.TCPServer = Connection  # type: ignore[attr-defined]
 tcp_server.TaskGroup = Applications  # type: ignore[attr-defined]
 h11.WSStream = h2.WSStream = WebSocket  # type: ignore[attr-defined]
@@ -61,7 +61,7 @@ class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
         config.include_server_header = False
         config.h11_max_incomplete_size = MAX_HEADERS
         config.websocket_max_message_size = settings.max_message_bytes
-        config.keep_alive_max_requests = sys.maxsize  # at the end of it, HTTP/2 loses the requests in flight
+        config.keep_alive_max_requests = sys.maxsize  # at this limit, HTTP/2 loses the requests in flight
         config.keep_alive_timeout = self.cfg.keepalive
         config.graceful_timeout = settings.drain_seconds + 1
         linger = 0 if settings.development else LINGER / 2
@@ -81,13 +81,13 @@ class HypercornWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
             await serve(self.wsgi, config, shutdown_trigger=stopped, mode="asgi")
         except LifespanFailureError as error:
             self.log.error("%s", error)
-            if not stop.is_set():  # else it was the shutdown, and the master would end for it
+            if not stop.is_set():  # if shutdown failed, the master should not give up
                 sys.exit(Arbiter.WORKER_BOOT_ERROR)
         finally:
             beat.cancel()
 
     async def _beat(self) -> None:
-        """Tell gunicorn that the worker is alive, from when it serves."""
+        """Send gunicorn heartbeats once the worker serves."""
         while True:
             if cast(Loop, asyncio.get_running_loop()).servers:
                 self.notify()

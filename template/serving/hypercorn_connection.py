@@ -1,4 +1,4 @@
-"""hypercorn's connections, mended: each ends when its client has left, and so does what the client has asked for."""
+"""hypercorn's connections, fixed: when a client leaves, its connection and its requests end."""
 
 from contextlib import suppress
 from typing import Any
@@ -22,7 +22,7 @@ from wsproto.events import Event as Frame
 
 
 class Connection(TCPServer):
-    """A connection that its client has closed is gone at once; hypercorn keeps it until its keep-alive is over."""
+    """Ends as soon as the client closes it; hypercorn keeps it until the keep-alive timeout."""
 
     left = False
 
@@ -37,7 +37,7 @@ class Connection(TCPServer):
 
 
 class Applications(TaskGroup):
-    """The end of a request is told at once; hypercorn waits until the application has read, which may be never."""
+    """Reports a disconnect at once; hypercorn waits until the application has read the body, which may be never."""
 
     async def spawn_app(self, *given: Any) -> Any:
         put: Any = await super().spawn_app(*given)
@@ -46,7 +46,7 @@ class Applications(TaskGroup):
         async def put_or_end(message: Any) -> None:
             if message["type"].endswith(".disconnect"):
                 queue.full = lambda: False
-                for _ in range(queue.qsize()):  # wakes the connection, where it waits for room
+                for _ in range(queue.qsize()):  # wakes the connection if it waits for space
                     queue.put_nowait(queue.get_nowait())
             await put(message)
 
@@ -54,9 +54,9 @@ class Applications(TaskGroup):
 
 
 class WebSocket(WSStream):
-    """One that hypercorn refuses is closed, and the application is told; hypercorn would read on for ever.
+    """Closes after a protocol error and tells the application; hypercorn would read on for ever.
 
-    An application that sends to a client that has left gets an error, and one that receives the client's code.
+    Sending to a client that has left raises an error, and receiving gives the client's close code.
     """
 
     end = CloseConnection(1006)
@@ -84,7 +84,7 @@ class WebSocket(WSStream):
 
 
 class HTTP1(H11Protocol):
-    """A client that leaves is no longer read; hypercorn waits for ever with the requests that it has sent ahead."""
+    """Stops reading when the client leaves; hypercorn waits for ever if it has pipelined requests."""
 
     async def handle(self, event: ConnectionEvent) -> None:
         await super().handle(event)
@@ -94,10 +94,10 @@ class HTTP1(H11Protocol):
 
 
 class HTTP2(H2Protocol):
-    """A client that leaves is no longer waited for; hypercorn waits for ever that it reads the rest of its answers.
+    """Stops waiting when the client leaves; hypercorn waits for ever for it to read the rest of its responses.
 
-    An answer that breaks off is reset, or its client would wait for ever. Data for a request that is answered is thrown
-    away; hypercorn ends the connection, and with it all other requests.
+    A response that breaks off resets its stream, or the client would wait for ever. Data for a request that is already
+    answered is discarded; hypercorn ends the connection, and with it all other requests.
     """
 
     async def handle(self, event: ConnectionEvent) -> None:
@@ -108,7 +108,7 @@ class HTTP2(H2Protocol):
 
     async def _handle_events(self, events: list[H2Event]) -> None:
         for event in events:
-            if isinstance(event, DataReceived) and event.stream_id not in self.streams:  # it is answered
+            if isinstance(event, DataReceived) and event.stream_id not in self.streams:  # already answered
                 self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             else:
                 await super()._handle_events([event])
@@ -119,7 +119,7 @@ class HTTP2(H2Protocol):
         http = isinstance(self.streams.get(event.stream_id), HTTPStream)
         if isinstance(event, StreamClosed) and http and unsent and not unsent.complete:
             await unsent.close()
-            with suppress(ProtocolError):  # the client has just said that it leaves
+            with suppress(ProtocolError):  # the client is closing the connection
                 self.connection.reset_stream(event.stream_id, ErrorCodes.INTERNAL_ERROR)
             await self._flush()
             await self._window_updated(event.stream_id)  # the buffer is dropped

@@ -1,4 +1,4 @@
-"""The logs: JSON lines in production, readable ones in development, each with the id of its request."""
+"""The logs: JSON lines in production, readable lines in development, each with its request id."""
 
 import logging
 import os
@@ -6,16 +6,16 @@ from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 
-# Their loggers are named because some bring handlers of their own, and would log twice.
+# Named because some come with their own handlers, and would log twice.
 SERVERS = ("gunicorn.error", "uvicorn", "uvicorn.error", "hypercorn.error", "_granian")
 
-# The second has a line for each piece of an answer that nobody takes; the third repeats the access log, with the query of
-# a WebSocket, where browsers put tokens.
+# The second logs every chunk of a response whose client has left; the third repeats the access log, including a WebSocket's
+# query, where browsers put tokens.
 WORDY = ("watchfiles", "_granian.asgi.io", "uvicorn.websocket")
 
 
 def config(*, development: bool, level: str) -> dict[str, Any]:
-    """For `logging.config.dictConfig`; every server takes it as it is."""
+    """For `logging.config.dictConfig`, the same for every server."""
     handler = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "filters": ["request_id"]}
     own = {"handlers": ["stdout"], "level": level, "propagate": False}
     return {
@@ -42,6 +42,6 @@ def config(*, development: bool, level: str) -> dict[str, Any]:
 
 
 def hold_while_forking() -> None:
-    """Fork only while no thread logs: the child would wait for that thread's lock for ever."""
+    """Fork only while no thread is logging; otherwise the child would wait for that thread's lock for ever."""
     (handler,) = logging.getLogger().handlers
     os.register_at_fork(before=handler.acquire, after_in_parent=handler.release)

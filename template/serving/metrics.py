@@ -1,4 +1,4 @@
-"""What Prometheus is told of each request and WebSocket; `exporter` serves it."""
+"""Prometheus metrics of requests and WebSockets; `exporter` serves them."""
 
 from functools import cache
 from time import perf_counter
@@ -13,9 +13,9 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Metrics:
-    """ASGI middleware that counts by method, route and status when the answer begins.
+    """ASGI middleware that counts by method, route and status when the response starts.
 
-    The seconds end there too, so that a stream, a WebSocket or a slow reader does not distort them.
+    Durations end there too, so that streams, WebSockets and slow readers do not distort them.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -53,22 +53,22 @@ class Metrics:
         finally:
             active.dec()
             if not counted:
-                count(500)  # what the client gets when the application raises
+                count(500)  # the application raised
 
 
 def method_of(scope: Scope) -> str:
-    """The method; one word for all that are unknown, which a client may invent without end."""
+    """The method; unknown ones share one label, because clients may invent any number of them."""
     method: str = scope.get("method", "WEBSOCKET")
     return method if method in METHODS or scope["type"] == "websocket" else "OTHER"
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the route that was found, as `/items/{id}`; never the path itself, of which there is no end."""
+    """The path template of the matched route, such as `/items/{id}`; never the path, of which there are too many."""
     included = scope.get("fastapi", {}).get("effective_route_context")
     template: str = getattr(included, "path_format", "") or getattr(scope.get("route"), "path_format", "")
     root: str = scope.get("root_path", "")
     prefix = root.removeprefix(scope.get("app_root_path", root))
-    if prefix:  # of a mount, and maybe with what its parameters were
+    if prefix:  # a mount's, possibly with the values of its parameters
         mounts = (route for route in scope["router"].routes if isinstance(route, Mount))
         formats = (mount.path_format for mount in mounts if mount.path_regex.match(f"{prefix}/"))
         outer = next(formats, "").removesuffix("/{path}")

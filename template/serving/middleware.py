@@ -1,4 +1,4 @@
-"""What happens to a request on its way to the application, and to the answer on its way back."""
+"""What happens to a request on its way to the application, and to the response on its way back."""
 
 import asyncio
 import re
@@ -23,18 +23,18 @@ from .security_headers import security_headers
 from .settings import ServingSettings
 from .whole_body import WholeBody
 
-REQUEST_ID = re.compile(rb"[0-9A-Za-z-]{16,64}")  # of a proxy or a caller; another could forge what is in the log
+REQUEST_ID = re.compile(rb"[0-9A-Za-z-]{16,64}")  # accepted from a proxy or caller; others could forge log entries
 STARTS = frozenset(("http.response.start", "websocket.http.response.start"))
-VARY = (b"vary", b"Origin")  # or a cache would give a page what was answered to somebody who is none
-STATUS = {"websocket.accept": 101, "websocket.close": 403}  # closed before it was accepted
+VARY = (b"vary", b"Origin")  # or a cache would serve pages a response without CORS headers
+STATUS = {"websocket.accept": 101, "websocket.close": 403}  # 403: closed before it was accepted
 
 
 class Serving:
-    """ASGI middleware that names, limits, refuses, ends and logs requests and WebSockets, as the settings say.
+    """ASGI middleware that identifies, limits, rejects, ends and logs requests and WebSockets, according to the settings.
 
-    All in one, because each middleware costs a request microseconds; the modules that it imports say what each part does.
-    The paths in `always` are answered in an overload too: whoever restarts a worker for being busy makes it worse. Requests
-    of pages from other origins are answered as Starlette's `CORSMiddleware` does with the options `cors`.
+    All in one, because each middleware costs a request microseconds; the modules it imports describe each part.
+    The paths in `always` are answered under overload too, because restarting a busy worker makes it worse. Cross-origin
+    requests are answered by Starlette's `CORSMiddleware` with the options `cors`.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Serving:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         draining = self.draining
-        task = asyncio.current_task(draining.loop) or asyncio.current_task()  # it need not look for a loop it is told
+        task = asyncio.current_task(draining.loop) or asyncio.current_task()  # faster with the loop given
         assert task
-        if task in draining.open:  # asks itself, in process, as a batch does: part of the same request
+        if task in draining.open:  # the application calls itself, in process: part of the same request
             return await self.app(scope, receive, send)
         start, status = perf_counter(), 0
         asked: dict[bytes, bytes] = dict(scope["headers"])
@@ -90,7 +90,7 @@ class Serving:
         if self.cors and b"origin" in asked and scope["type"] == "http":
             if b"access-control-request-method" in asked:
                 app = self.cors
-            else:  # what is refused here too, or the page would not learn why
+            else:  # also for what is rejected here, or the page would not learn why
                 reply = partial(self.cors.send, send=answer, request_headers=Headers(scope=scope))
         try:
             if refusal := refusal_of(scope, asked):
@@ -106,7 +106,7 @@ class Serving:
             else:
                 await self.whole_body(app, scope, receive, reply)
         except asyncio.CancelledError:
-            answered = status and not draining.open[task]  # in part, and the rest has a length: it can only be cut
+            answered = status and not draining.open[task]  # in part, and with a length: it can only be cut
             if task not in draining.cancelled or answered or scope["type"] == "websocket":
                 raise
             task.uncancel()
@@ -125,11 +125,11 @@ class Serving:
         if message["type"] == "http.response.start" and scope["http_version"].startswith("1"):
             message["headers"].append((b"connection", b"close"))
         await send(message)
-        if message["type"] == "http.response.start":  # maybe of a stream, which would not end by itself
+        if message["type"] == "http.response.start":  # possibly a stream, which would not end by itself
             self.draining.cancel(streams=True)
 
     def _end_turn(self) -> None:
-        """Log and count those that have ended in one turn of the event loop: one by one, it takes twice as long."""
+        """Log and count the requests that ended in one event loop iteration; one by one, it takes twice as long."""
         ended, self.ended = self.ended, []
         if not self.draining.begun:
             self.recycling.ended(len(ended))
@@ -137,5 +137,5 @@ class Serving:
 
 
 def without(name: bytes, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers but this one."""
+    """The headers except this one."""
     return [header for header in headers if header[0] != name]

@@ -1,4 +1,4 @@
-"""Proxies: the client, the scheme and the host that a trusted proxy forwards; nobody else is believed."""
+"""The client, scheme and host that trusted proxies forward."""
 
 from collections.abc import Awaitable, Collection
 from typing import Any, cast
@@ -14,19 +14,19 @@ from .hosts import HOST
 
 
 class Proxies:
-    """ASGI middleware that goes by X-Forwarded-For, -Proto and -Host if the connection comes from one of `trusted`.
+    """ASGI middleware that applies X-Forwarded-For, -Proto and -Host if the connection comes from one of `trusted`.
 
-    They are addresses, networks, and `unix` for whoever connects to a Unix socket. The client is the last address that
-    is not trusted itself; the host is the last that is named, because a proxy may pass on what it was sent before it.
+    These are addresses, networks, or `unix` for Unix socket connections. The client is the last address that is not
+    trusted itself; the host is the last one listed, because a proxy may pass on what it received before its own.
     """
 
     def __init__(self, app: ASGIApp, trusted: Collection[str]) -> None:
         # :: if telemetry == "full"
-        app = Metrics(app)  # outside of what refuses a request, which counts too
+        app = Metrics(app)  # outside of Serving, so that rejected requests count too
         # :: endif
         self.app = app
         self.trusted = trusted
-        self.uvicorn = cast(Any, ProxyHeadersMiddleware)(app, list(trusted))  # takes the client and the scheme
+        self.uvicorn = cast(Any, ProxyHeadersMiddleware)(app, list(trusted))  # for the client and the scheme
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
@@ -38,16 +38,16 @@ class Proxies:
 
 
 def peer(scope: Scope) -> tuple[str, int]:
-    """Where the connection comes from: `unix` for a Unix socket, "" if the server cannot tell."""
+    """Where the connection comes from: `unix` for a Unix socket, "" if unknown."""
     address, port = scope.get("client") or ("", 0)
     _, server_port = scope.get("server") or ("", None)
-    if not address and not isinstance(server_port, int):  # a TCP client that is gone has no address either
+    if not address and not isinstance(server_port, int):  # a TCP client that has left has no address either
         return "unix", 0
     return address.removeprefix("::ffff:"), port  # an IPv4 address, as an IPv6 socket has it
 
 
 def with_forwarded_host(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers with the forwarded host in the place of Host, if it is one."""
+    """The headers with Host replaced by the forwarded host, if it is valid."""
     forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-host").rpartition(b",")[2].strip()
     if not HOST.fullmatch(forwarded):
         return headers

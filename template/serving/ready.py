@@ -1,4 +1,4 @@
-"""What happens when a worker is ready."""
+"""What a worker does when it is ready."""
 
 import gc
 import os
@@ -8,9 +8,9 @@ from contextlib import suppress
 
 
 def ready() -> None:
-    """Keep what was loaded from the garbage collector, and tell systemd if it wants to know (`Type=notify`)."""
+    """Exclude what is loaded from garbage collection, and notify systemd if it asks for that (`Type=notify`)."""
     if threading.current_thread() is threading.main_thread():  # a test client's loop is in another
-        gc.freeze()  # else a full collection looks through all of it, for 20 ms in which every request waits
+        gc.freeze()  # otherwise a full collection traverses all of it, while requests wait for 20 ms
     # :: if server in ("gunicorn", "hypercorn")
     address = os.environ.get("SERVICE_NOTIFY_SOCKET", "")
     # :: else

@@ -1,30 +1,30 @@
-"""Recycling: new workers for old ones after so many requests, against memory that leaks."""
+"""Recycling: replacing workers after a number of requests, against memory leaks."""
 
 import os
 import random
 import signal
 
-MASTER = "SERVICE_MASTER"  # the environment variable in which a master tells its workers its process id
+MASTER = "SERVICE_MASTER"  # environment variable with the master's process id, for its workers
 
 
 class Recycling:
-    """Asks the master for a new worker each time that `limit` requests (and some) have ended in this one; 0: never.
+    """Asks the master for a new worker whenever about `limit` requests have ended in this one; 0: never.
 
-    It is the master's business, because only a master starts the new worker before the old one drains: gunicorn replaces
-    its oldest, the others restart theirs in turn.
+    Only a master can start the new worker before the old one drains: gunicorn replaces its oldest, the others restart all
+    in turn.
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit + random.randint(0, limit // 10)  # what started together must not all be due at once
+        self.limit = limit + random.randint(0, limit // 10)  # workers that started together must not all be due at once
         self.count = 0
 
     def ended(self, requests: int) -> None:
         """Count them."""
         self.count += requests
         if self.limit and self.count >= self.limit:
-            self.count = 0  # it may be another that was replaced, being older
+            self.count = 0  # the master may replace another, older worker first
             master = os.getppid()
-            if os.environ.get(MASTER) == str(master):  # else started by hand: the parent is a shell
+            if os.environ.get(MASTER) == str(master):  # otherwise the parent is a shell
                 # :: if server in ("gunicorn", "hypercorn")
                 os.kill(master, signal.SIGUSR1)
                 # :: else

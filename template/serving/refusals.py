@@ -1,4 +1,4 @@
-"""Requests that are not let through, refused alike on every server."""
+"""Rejections, the same on every server."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,9 @@ MAX_HEADERS = 64 * 1024
 
 
 def refusal(status: int, reason: str) -> PlainTextResponse:
-    """An answer after which the connection is closed."""
+    """A response after which the connection is closed."""
     # :: if server in ("gunicorn", "uvicorn")
-    if status == 413:  # closed at once, it would be reset under a client that sends; Connection waits for its end
+    if status == 413:  # a client still sending would see a reset; Connection waits until it has finished
         return PlainTextResponse(reason, status)
     # :: endif
     return PlainTextResponse(reason, status, headers={"connection": "close"})
@@ -26,10 +26,10 @@ TARGET = refusal(414, f"the target has more than {MAX_TARGET} bytes")
 
 
 def refusal_of(scope: Scope, headers: Mapping[bytes, bytes]) -> PlainTextResponse | None:
-    """What RFC 9110 and 9112 ask to answer; None if the request is well formed. `headers` has the last of each name."""
+    """The response that RFC 9110 and 9112 demand, or None for a valid request. `headers` has the last of each name."""
     fields = scope["headers"]
     hosts = 1 if len(fields) == len(headers) else [name for name, _ in fields].count(b"host")
-    # An empty one names nothing; granian makes it up where there is none.
+    # An empty Host counts as none; granian adds one if it is missing.
     if hosts > 1 or (not headers.get(b"host") and scope.get("http_version", "1.1") == "1.1"):
         return HOST
     if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > MAX_TARGET:

@@ -1,4 +1,4 @@
-"""The settings of serving: from the environment, else from `.env`, else from a secret's file, else these defaults."""
+"""The settings of `serving`: from the environment, `.env`, secret files, or else these defaults, in this order."""
 
 import os
 import re
@@ -20,12 +20,12 @@ Names = Annotated[
 ]
 
 
-# Secrets, each in a file named after its setting: where systemd puts them, and where containers have them.
+# Folders of secrets, each in a file named after its setting: systemd's, and the usual one in containers.
 SECRETS = [folder for folder in (os.getenv("CREDENTIALS_DIRECTORY", ""), "/run/secrets") if os.path.isdir(folder)]
 
 
 class ServingSettings(BaseSettings):
-    """How the service listens, stops, logs, and what it refuses."""
+    """How the service listens, stops and logs, and what it rejects."""
 
     model_config = SettingsConfigDict(
         env_file=os.getenv("ENV_FILE", ".env"), secrets_dir=SECRETS, env_ignore_empty=True, extra="ignore", frozen=True
@@ -83,7 +83,7 @@ class ServingSettings(BaseSettings):
 
     @property
     def development(self) -> bool:
-        """Documentation on, readable logs, one worker, this machine alone."""
+        """API documentation, readable logs, one worker, reachable from this machine only."""
         return self.environment == "development"
 
 
@@ -92,11 +92,11 @@ def _development(data: dict[str, object]) -> bool:
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)
-CANNOT_START = 3  # the status at which a master gives up; after any other it would start the worker again
+CANNOT_START = 3  # the exit status at which a master gives up; after any other it starts another worker
 
 
 def load(settings: type[Settings]) -> Settings:
-    """Read the settings; a wrong value ends the process with CANNOT_START and a line that names it."""
+    """Read the settings; an invalid value ends the process with CANNOT_START and a line that names it."""
     try:
         return settings()
     except SettingsError as error:  # a file that cannot be read
@@ -104,9 +104,9 @@ def load(settings: type[Settings]) -> Settings:
         raise SystemExit(CANNOT_START) from None
     except ValidationError as error:
         for wrong in error.errors():
-            if wrong["type"] == "default_factory_not_called":  # only because of another that is wrong
+            if wrong["type"] == "default_factory_not_called":  # a consequence of another error
                 continue
-            # Without the value that was given: it may be a secret.
+            # Without the value, which may be a secret.
             name = (settings.model_config["env_nested_delimiter"] or "_").join(map(str, wrong["loc"])).upper()
             print(f"{name}: {wrong['msg']}" if name else wrong["msg"], file=sys.stderr)
         raise SystemExit(CANNOT_START) from None

@@ -1,4 +1,4 @@
-"""uvicorn, started as the settings say: `python -m serving.uvicorn [--reload]`."""
+"""Starts uvicorn with the settings: `python -m serving.uvicorn [--reload]`."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ logger = logging.getLogger("uvicorn.error")
 
 
 class Service(Config):
-    """What a worker serves; where it cannot be loaded, another worker could not load it either."""
+    """Loads the application; if that fails, gives up, because another worker could not load it either."""
 
     def load_app(self) -> Any:
         try:
@@ -39,24 +39,24 @@ class Service(Config):
 
 
 class Worker(Server):
-    """uvicorn's server, but it ends in time where the lifespan hangs: master and reloader would wait for ever."""
+    """uvicorn's server, but a lifespan that hangs does not keep it from stopping: its master would wait for ever."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if not self.should_exit:  # else the time runs already
-            signal.alarm(load(ServingSettings).drain_seconds + 5)  # nobody handles SIGALRM, so it ends the process
+        if not self.should_exit:  # otherwise the alarm is already set
+            signal.alarm(load(ServingSettings).drain_seconds + 5)  # SIGALRM is not handled, so it ends the process
         super().handle_exit(sig, frame)
 
 
-multiprocess.Server = Worker  # type: ignore[attr-defined] # which has no setting for it
+multiprocess.Server = Worker  # type: ignore[attr-defined] # there is no setting for it
 
 
 class Master(Multiprocess):
-    """uvicorn's master of workers, for one worker too: it replaces a worker that died."""
+    """uvicorn's master, used for one worker too, because it replaces workers that die."""
 
     stopping = False
 
     def init_processes(self) -> None:
-        """Start the workers, and wait until each is ready or has failed to start."""
+        """Start the workers and wait until each is ready or has failed to start."""
         super().init_processes()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._terminate)
@@ -65,37 +65,37 @@ class Master(Multiprocess):
             process.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit)
 
     def keep_subprocess_alive(self) -> None:
-        """Replace the workers that died; one that dies while it is asked whether it is alive, at once."""
+        """Replace the workers that died, without waiting for one that dies during its health check."""
         for process in self.processes:
-            process.child_conn.close()  # the worker's end: while it is open here too, its death does not end the wait
+            process.child_conn.close()  # the worker's end: while it is open here too, its death goes unnoticed
         super().keep_subprocess_alive()
 
     def terminate_all(self) -> None:
-        """Tell the workers to stop, when nobody connects any more."""
+        """Stop accepting connections, then tell the workers to stop."""
         if not handed_over():
             for listening in self.sockets:
                 close(listening)
         super().terminate_all()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        if not self.stopping:  # only once: the event's lock is not for a handler that interrupts itself
+        if not self.stopping:  # only once: the event's lock is not reentrant
             self.stopping = True
             return self.should_exit.set()
-        for process in self.processes:  # it waits for them already: end them
+        for process in self.processes:  # already waiting for them: end them
             if process.exitcode is None and process.pid:
                 os.kill(process.pid, number)
 
     def _restart(self, number: int, frame: FrameType | None) -> None:
-        if number not in self.signal_queue:  # once for all the workers that are due
+        if number not in self.signal_queue:  # once, even if several workers ask
             self.signal_queue.append(number)
 
 
 def listening(config: Config) -> list[socket]:
-    """The sockets that systemd hands over, else a new one."""
+    """The sockets that systemd passes, or else a new one."""
     if handed_over():
         return [socket(fileno=3 + number) for number in range(int(os.environ["LISTEN_FDS"]))]
     if config.uds and Path(config.uds).is_socket():
-        Path(config.uds).unlink()  # a service that was killed has left it
+        Path(config.uds).unlink()  # left behind by a service that was killed
     return [config.bind_socket()]
 
 
@@ -113,8 +113,8 @@ if __name__ == "__main__":
         uds=str(settings.unix_socket) if settings.unix_socket else None,
         workers=settings.web_concurrency,
         log_config=logs.config(development=settings.development, level=settings.log_level),
-        timeout_keep_alive=75,  # seconds; longer than a load balancer's, which must be the one to close
-        timeout_worker_healthcheck=settings.worker_timeout + 5,  # the watchdog is earlier, and says why
+        timeout_keep_alive=75,  # seconds; longer than a load balancer's, which should close first
+        timeout_worker_healthcheck=settings.worker_timeout + 5,  # the watchdog comes first, and logs why
         reload=reload,
         reload_includes=[".env"] if reload else None,
         **UVICORN,

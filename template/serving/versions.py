@@ -1,4 +1,4 @@
-"""Requests of HTTP/1.0 to uvicorn, and those that offer to speak something newer than HTTP/1.1."""
+"""HTTP/1.0 requests to uvicorn, and requests that offer an upgrade to another protocol."""
 
 from httptools import HttpRequestParser
 from uvicorn._types import ASGISendEvent
@@ -6,7 +6,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 
 class Unchunked(RequestResponseCycle):
-    """An answer in HTTP/1.0, which knows no chunks: without a length, the body ends with the connection."""
+    """A response in HTTP/1.0, which has no chunked encoding: without a length, the connection ends the body."""
 
     async def send(self, message: ASGISendEvent) -> None:
         self.chunked_encoding = False
@@ -16,14 +16,14 @@ class Unchunked(RequestResponseCycle):
 
 
 class Versions(HttpToolsProtocol):
-    """A connection on which all offers but WebSockets are ignored: RFC 9110, 7.8. uvicorn ignores the body with them."""
+    """A connection that ignores upgrades other than WebSocket (RFC 9110, 7.8); uvicorn would ignore the body too."""
 
     def _should_upgrade(self) -> bool:
         """Whether to leave the request to `handle_websocket_upgrade`."""
-        return self.scope["method"] != "CONNECT"  # which is no offer, but stops the parser too
+        return self.scope["method"] != "CONNECT"  # not an upgrade, but it stops the parser too
 
     def without_offer(self) -> bytes:
-        """The head of the last request for a new parser; the old one takes what follows for the other protocol."""
+        """The last request's head, for a new parser; the old one takes what follows for the other protocol."""
         self.parser = HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         lines = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, self.scope["http_version"].encode())]

@@ -1,4 +1,4 @@
-"""Requests whose body never comes whole, or is too large: too slow, broken off, or not what was announced."""
+"""Request bodies that are too slow, too large, or incomplete."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -8,16 +8,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .refusals import refusal
 
-RATE = 1024  # bytes a second; a body that comes faster may take as long as it needs
+RATE = 1024  # bytes a second; a faster body may take as long as it needs
 SLOW = refusal(408, "the body came too slowly")
 BROKEN = refusal(400, "the body broke off")
 
 
 class WholeBody:
-    """Calls the application for a request with a body.
+    """Calls the application with a request that has a body.
 
-    It answers 413 if there is more than `limit` bytes, 408 if it stalls for `seconds`, 400 if it breaks off. None is a crash
-    of the application: what it raises then is not logged, what it sends goes nowhere.
+    Responds with 413 if the body has more than `limit` bytes, 408 if it stalls for `seconds`, 400 if it breaks off. What the
+    application raises then is not logged, and what it sends is discarded.
     """
 
     def __init__(self, seconds: float, limit: int) -> None:
@@ -44,12 +44,12 @@ class WholeBody:
 
         async def receive_in_time() -> Message:
             nonlocal complete, left, size
-            if complete or refused:  # what is waited for now is the client's leaving
+            if complete or refused:  # only the client's disconnect is left to wait for
                 return await receive()
             begin = loop.time()
-            task = asyncio.current_task(loop)  # maybe not the request's: an application may receive in one of its own
+            task = asyncio.current_task(loop)  # an application may receive in a task of its own
             assert task
-            timer = loop.call_later(left, give_up, task)  # `asyncio.timeout` takes 6 microseconds more
+            timer = loop.call_later(left, give_up, task)  # `asyncio.timeout` takes 6 microseconds longer
             try:
                 message = await receive()
             except asyncio.CancelledError:
@@ -73,8 +73,8 @@ class WholeBody:
             if not refused:
                 started = True
                 return send(message)
-            if message.get("more_body"):  # of a stream, which might never end
-                raise OSError("the client was sent away")
+            if message.get("more_body"):  # a stream, which might never end
+                raise OSError("the request was rejected")
             return asyncio.sleep(0)
 
         announced = dict(scope["headers"]).get(b"content-length", b"0")

@@ -1,4 +1,4 @@
-"""The service in process, and the service under its real server."""
+"""Fixtures: the service in process, and under its real server."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-# What a developer has set, in the shell or in .env, must not change what the tests see.
+# Settings of a developer's shell or .env must not affect the tests.
 os.environ["ENV_FILE"] = os.devnull
 
 from serving.settings import ServingSettings  # noqa: E402
@@ -34,14 +34,14 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    """Asks the application in this process."""
+    """A client of the application in this process."""
     with TestClient(app) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def ports() -> dict[str, str]:
-    """A free port for each setting that is one."""
+    """A free port for each setting that is a port."""
     names = [name.upper() for name in ServingSettings.model_fields if name.endswith("port")]
     with ExitStack() as stack:
         free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
@@ -50,7 +50,7 @@ def ports() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, str]) -> Iterator[httpx2.Client]:
-    """Asks what `make run` has started on a free port."""
+    """A client of the service that `make run` has started on a free port."""
     serve = {"ENVIRONMENT": "production", "HOST": "127.0.0.1", "WEB_CONCURRENCY": "2"} | ports
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("w") as output:

@@ -10,7 +10,7 @@ from app.channels import channel_settings, channels
 from main import app
 
 
-def test_who_comes_back_gets_what_was_missed(client: TestClient) -> None:
+def test_a_reconnecting_client_gets_what_it_missed(client: TestClient) -> None:
     last = client.get("/channels/orders/poll").json()["id"]
     assert client.portal
     ids = [client.portal.call(channels.publish, "orders", {"number": number}) for number in range(3)]
@@ -22,12 +22,12 @@ def test_who_comes_back_gets_what_was_missed(client: TestClient) -> None:
     assert lines == missed["messages"][1:]
 
 
-def test_an_id_that_is_not_known_is_answered_with_reset(client: TestClient) -> None:
+def test_an_unknown_id_is_answered_with_reset(client: TestClient) -> None:
     answer = client.get("/channels/orders/poll", params={"after": "1-1"}).json()
     assert answer["reset"] is True and answer["messages"] == []
 
 
-def test_nobody_publishes_over_http_without_the_token(client: TestClient) -> None:
+def test_publishing_over_http_needs_the_token(client: TestClient) -> None:
     assert client.post("/channels/orders", json="hello").status_code == 403
 
 
@@ -42,7 +42,7 @@ def test_nobody_publishes_over_http_without_the_token(client: TestClient) -> Non
         ("señal", "Bearer señal", 200),
     ],
 )
-def test_with_the_token_and_no_other_one_publishes(
+def test_only_the_right_token_may_publish(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, token: str, given: str, status: int
 ) -> None:
     settings = channel_settings.model_copy(update={"publish_token": SecretStr(token)})
@@ -51,13 +51,13 @@ def test_with_the_token_and_no_other_one_publishes(
     assert answer.status_code == status
 
 
-def test_the_page_of_another_origin_opens_no_websocket(client: TestClient) -> None:
+def test_a_page_of_another_origin_cannot_open_a_websocket(client: TestClient) -> None:
     headers = {"Origin": "https://elsewhere.example"}
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/channels/orders/socket", headers=headers):
         pass
 
 
-def test_a_client_without_the_lifespan_polls_too() -> None:
+def test_polling_works_without_the_lifespan() -> None:
     answer = TestClient(app).get("/channels/orders/poll", params={"after": "1-1"})
     assert answer.json()["reset"] is True
 

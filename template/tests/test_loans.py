@@ -17,14 +17,14 @@ def test_quote(client: TestClient) -> None:
     ("change", "field"),
     [({"amount": "0"}, "amount"), ({"rate": "-1"}, "rate"), ({"months": 1.5}, "months")],
 )
-def test_a_malformed_loan_is_refused_by_field(client: TestClient, change: dict[str, str | float], field: str) -> None:
+def test_an_invalid_loan_is_rejected_by_field(client: TestClient, change: dict[str, str | float], field: str) -> None:
     response = client.post("/loans/quote", json=LOAN | change)
     assert response.status_code == 422
     assert [field] == [error["loc"][-1] for error in response.json()["detail"]]
 
 
 @pytest.mark.parametrize("path", ["/loans/quote", "/loans/schedule"])
-def test_a_loan_that_is_not_on_offer_is_refused(client: TestClient, path: str) -> None:
+def test_a_loan_that_is_not_on_offer_is_rejected(client: TestClient, path: str) -> None:
     loan = LOAN | {"months": 481}
     response = client.post(path, json=loan) if path.endswith("quote") else client.get(path, params=loan)
     assert response.status_code == 422

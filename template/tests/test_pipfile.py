@@ -1,4 +1,4 @@
-"""Pipenv reads the Pipfile, other tools read pyproject.toml: both must ask for the same."""
+"""Pipenv reads the Pipfile, other tools read pyproject.toml: both must have the same requirements."""
 
 import tomllib
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def requirement(name: str, wanted: str | dict[str, str | list[str]]) -> Requirement:
-    """A line of the Pipfile, as pyproject.toml has it."""
+    """A line of the Pipfile, in the form of pyproject.toml."""
     line = {"version": wanted} if isinstance(wanted, str) else wanted
     version = str(line.get("version", "")).removeprefix("*")
     source = f" @ {line['file']}" if "file" in line else version
@@ -17,7 +17,7 @@ def requirement(name: str, wanted: str | dict[str, str | list[str]]) -> Requirem
     return Requirement(f"{name}[{','.join(line.get('extras', []))}]{source}{marker}")
 
 
-def test_pipfile_and_pyproject_ask_for_the_same() -> None:
+def test_pipfile_and_pyproject_have_the_same_requirements() -> None:
     pipfile = tomllib.loads((ROOT / "Pipfile").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for section, asked in (

@@ -25,7 +25,7 @@ def test_every_setting_is_in_the_example_file_and_in_the_readme() -> None:
     assert settings == set(re.findall(r"^\| `([A-Z0-9_]+)` ", (ROOT / "README.md").read_text(), re.M))
 
 
-def test_a_wrong_value_stops_the_start_with_a_line_that_names_it(
+def test_an_invalid_value_prevents_the_start_with_a_line_that_names_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PORT", "eighty")

@@ -9,7 +9,7 @@ from main import app
 
 
 @pytest.mark.parametrize(("path", "route", "status"), [("/health/live", "/health/live", 200), ("/x", "unmatched", 404)])
-def test_the_real_server_counts_requests_by_their_route(
+def test_the_real_server_counts_requests_by_route(
     server: httpx2.Client, ports: dict[str, str], path: str, route: str, status: int
 ) -> None:
     def counted() -> float:
@@ -24,7 +24,7 @@ def test_the_real_server_counts_requests_by_their_route(
     assert counted() == before + 5
 
 
-def test_nothing_is_traced_unless_a_collector_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_traced_unless_a_collector_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     with TestClient(app) as client:
         client.get("/")

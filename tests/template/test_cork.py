@@ -148,4 +148,4 @@ def test_an_answer_that_is_no_bytes_fails_alone(running: Service) -> None:
         ask(connection, "/text")
         assert b"not encoded" not in connection.makefile("rb").read()
     assert running.get("/number?of=1").json() == 1
-    assert "an answer is bytes, not str" in running.log
+    assert "a response body must be bytes, not str" in running.log

@@ -71,7 +71,7 @@ class Owner:
         self.after("pyproject.toml", "Yours go below", f'    "mine-{number}",')
 
     def word(self, number: int) -> None:
-        self.after("Makefile", "Your own words", f"mine{number}: ## Mine")
+        self.after("Makefile", "Add your own targets", f"mine{number}: ## Mine")
 
     def prose(self, number: int) -> None:
         self.after("README.md", "# service", f"What number {number} is for.")

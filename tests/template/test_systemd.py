@@ -184,7 +184,7 @@ def test_where_systemd_does_not_run_nothing_is_installed(tmp_path: Path) -> None
     environment = clean_environment() | {"ROOT": f"{tmp_path}/root"}
     command = ["sh", "deploy/systemd/install"]
     result = subprocess.run(command, cwd=service.folder, env=environment, capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (1, "systemd does not run on this machine: nothing was installed\n")
+    assert (result.returncode, result.stderr) == (1, "systemd is not running on this machine: nothing was installed\n")
     assert not (tmp_path / "root").exists()
 
 

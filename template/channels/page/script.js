@@ -1,7 +1,7 @@
 "use strict";
-// One channel over the three transports, each of which comes back by itself with its last id.
+// One channel over the three transports, each of which reconnects by itself with its last id.
 
-const RETRY = 1000; // milliseconds until a lost connection is opened again
+const RETRY = 1000; // milliseconds until it reconnects
 
 class Transport {
   constructor(name) {
@@ -32,7 +32,7 @@ class Transport {
 
   lost() {
     this.close();
-    this.state("lost, coming back");
+    this.state("lost, reconnecting");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.connect(), RETRY);
   }
@@ -42,11 +42,11 @@ class Transport {
     this.find(".state").classList.toggle("open", text === "open");
   }
 
-  // A message has data; a reset says that some are gone; anything else only tells the id to come back with.
+  // A message has data; a reset means that some were missed; anything else only carries the id to reconnect with.
   take({ id, data, reset }) {
     this.state("open");
     if (id) this.find(".last").textContent = this.last = id;
-    if (reset) this.show("Something was missed: load your state anew", id, "reset");
+    if (reset) this.show("Messages were missed: reload your state", id, "reset");
     if (data !== undefined) this.show(typeof data === "string" ? data : JSON.stringify(data), id);
   }
 
@@ -88,7 +88,7 @@ class Poll extends Transport {
 
 class Events extends Transport {
   open() {
-    // EventSource comes back by itself, with its last id; this one is opened anew only after a refusal or a cut.
+    // EventSource reconnects by itself with its last id; it is opened again here only after an error or a cut.
     const source = (this.source = new EventSource(`${this.path}/events${this.query()}`));
     const taken = (event) => ({ id: event.lastEventId });
     source.onopen = () => this.state("open");
@@ -97,7 +97,7 @@ class Events extends Transport {
     source.addEventListener("reset", (event) => this.take({ ...taken(event), reset: true }));
     source.onerror = () => {
       if (source.readyState === EventSource.CLOSED) this.lost();
-      else this.state("lost, coming back");
+      else this.state("lost, reconnecting");
     };
   }
 
@@ -142,7 +142,7 @@ field("publish").onsubmit = async (event) => {
     body: JSON.stringify(field("text").value),
   });
   const told = await answer.json();
-  field("published").textContent = answer.ok ? `accepted as ${told.id}` : `refused: ${told.detail}`;
+  field("published").textContent = answer.ok ? `accepted as ${told.id}` : `rejected: ${told.detail}`;
 };
 
 for (const transport of transports) transport.follow(field("channel").value);
