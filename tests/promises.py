@@ -15,22 +15,22 @@ from .tables import DOCS, part, replace
 SERVERS: list[str] = list(document()["servers"]["default"])
 PAGE = DOCS / "servers.md"
 PROMISES = {
-    "Start": "ready after the lifespan's start-up; one that raises ends the process with a status",
-    "Hot reload": "`make dev` serves the edit, refuses nobody, survives an error",
-    "Drain": "on SIGTERM what is in flight is answered, streams end politely, readiness is red, status 0",
+    "Start": "ready once the lifespan has started; a start-up that raises ends the process with an error status",
+    "Hot reload": "`make dev` serves the edit, refuses no connection, survives an error",
+    "Drain": "on SIGTERM requests in flight are answered, streams end cleanly, readiness turns red, status 0",
     "Restart": "three restarts under load lose no request",
-    "Worker death": "a killed worker is replaced, the others answer all the time",
-    "Blocked loop": "the stack that blocks is logged, the worker replaced",
-    "Recycling": "workers are replaced after MAX_REQUESTS, without an error to anyone",
-    "Bad requests": "refused as RFC 9110 and 9112 ask, never a 500, never a second answer",
-    "Slow clients": "headers, bodies and readers that never finish are closed, the others are served meanwhile",
+    "Worker death": "a killed worker is replaced, the others keep answering",
+    "Blocked loop": "the blocking stack is logged, the worker replaced",
+    "Recycling": "workers are replaced after MAX_REQUESTS, without an error for any client",
+    "Bad requests": "rejected as RFC 9110 and 9112 say, never a 500, never a second answer",
+    "Slow clients": "clients that never finish their headers or body, or never read, are closed; others are served meanwhile",
     "WebSocket": "Autobahn's cases pass; message size limited; compression off",
     "Channels": "every message once and in order over three transports, or a reset; workers and Redis killed and restarted",
-    "Proxies": "forwarded headers from TRUSTED_PROXIES alone; nginx and Caddy in front; unix and inherited sockets",
+    "Proxies": "forwarded headers only from TRUSTED_PROXIES; nginx and Caddy in front; Unix and inherited sockets",
     "Headers": "host allow-list, security headers, no server name, CORS closed",
     "Limits": "workers from the quota, keep-alive of 75 s, 503 with Retry-After beyond MAX_CONCURRENCY",
-    "Metrics": "the sum over all workers, those that died too",
-    "Logs": "one line a request, a crash once, with the request's id",
+    "Metrics": "the sum over all workers, including those that died",
+    "Logs": "one line per request, a crash once, with the request's id",
 }
 
 
