@@ -35,20 +35,20 @@ def bars(axes: Axes, rows: list[Mapping[str, Any]], figure: str, behind: str | N
 def throughput(figures: Mapping[str, Any]) -> None:
     """A panel an endpoint: multiples of the founding set-up."""
     asked = [one for one in ENDPOINTS if any(row["endpoint"] == one.name for row in figures["rows"])]
-    words = "Throughput of each contestant on each endpoint, as a multiple of the founding set-up's."
+    words = "Throughput of each contestant on each endpoint, relative to the founding set-up."
     with chart(PICTURES / "performance-throughput.svg", 8, 2.7 * len(asked), words) as figure:
         panels = figure.subplots(len(asked), 1, squeeze=False)
         for axes, endpoint in zip(panels[:, 0], asked, strict=True):
             rows = [row for row in figures["rows"] if row["endpoint"] == endpoint.name and row["ratio"]]
             bars(axes, rows, "ratio")
             axes.axvline(1, color=FOUNDING, linewidth=0.8, marker="")
-            axes.set_title(f"{endpoint.title}: throughput, as a multiple of the founding set-up's")
+            axes.set_title(f"{endpoint.title}: throughput, relative to the founding set-up")
 
 
 def latency(figures: Mapping[str, Any]) -> None:
     """Small JSON at half of the contestant's throughput."""
     rows = [row for row in figures["rows"] if row["endpoint"] == "json" and row["p50_ms"]]
-    words = "Milliseconds until the answer, p50 and p99, at half of the contestant's own throughput."
+    words = "Latency in milliseconds, p50 and p99, at half of the contestant's own throughput."
     with chart(PICTURES / "performance-latency.svg", 8, 4, words) as figure:
         axes = figure.subplots()
         bars(axes, rows, "p50_ms", "p99_ms")
@@ -71,7 +71,7 @@ def memory(figures: Mapping[str, Any]) -> None:
 
 def growth(figures: Mapping[str, Any]) -> None:
     """A panel a quantity, a line a contestant."""
-    words = "Answers a second against the number of routes, middlewares, connections and workers."
+    words = "Responses per second by number of routes, middlewares, connections and workers."
     with chart(PICTURES / "performance-growth.svg", 9, 7, words) as figure:
         for axes, name in zip(figure.subplots(2, 2).flat, QUANTITIES, strict=True):
             lines: dict[str, list[tuple[int, int]]] = {}
@@ -87,7 +87,7 @@ def growth(figures: Mapping[str, Any]) -> None:
                 axes.set_xticks(sorted({row["x"] for row in figures[name]}))
             axes.yaxis.set_major_formatter("{x:,.0f}")
             axes.set_ylim(0, axes.get_ylim()[1] * (1.1 + 0.06 * len(lines)))  # room for the legend
-            axes.set_title(f"Answers a second by {name}")
+            axes.set_title(f"Responses per second by number of {name}")
             axes.legend(fontsize=8)
 
 

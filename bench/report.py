@@ -36,14 +36,14 @@ def throughput(figures: Mapping[str, Any]) -> str:
 
     return "\n".join(
         [
-            "Throughput, as a multiple of the founding set-up's:\n",
+            "Throughput, relative to the founding set-up:\n",
             cells(lambda row: f"{row['ratio']:.2f}" if row["ratio"] else "-"),
-            "Answers for the same processor time of the server, as a multiple of the founding set-up's; the two tables agree on a"
-            " quiet machine, and this one is right on a busy one too:\n",
+            "Responses for the same CPU time of the server, relative to the founding set-up; the two tables agree on an idle machine,"
+            " and this one holds on a busy one too:\n",
             cells(lambda row: f"{row['cpu_ratio']:.2f}" if row["cpu_ratio"] else "-"),
-            "Milliseconds until the answer at half of the contestant's own throughput, p50 / p99:\n",
+            "Latency in milliseconds at half of the contestant's own throughput, p50 / p99:\n",
             cells(lambda row: f"{row['p50_ms']:.2f} / {row['p99_ms']:.2f}" if row["p50_ms"] else "-"),
-            "Answers a second, the median (the least to the most of the rounds), and the server's processor time an answer:\n",
+            "Responses per second, the median (minimum to maximum of the rounds), and the server's CPU time per response:\n",
             cells(lambda row: f"{row['rate']:,} ({row['least']:,} to {row['most']:,})<br>{row['cpu_us']:.0f} µs"),
         ]
     ) + failures(figures)
@@ -51,7 +51,14 @@ def throughput(figures: Mapping[str, Any]) -> str:
 
 def start(figures: Mapping[str, Any]) -> str:
     """Start, import, memory; then reload."""
-    heads = ["", "first answer", "import", "memory, one worker", "of which the largest process", "memory, two workers"]
+    heads = [
+        "",
+        "first response",
+        "import",
+        "memory, one worker",
+        "of which the largest process",
+        "memory, two workers",
+    ]
     rows = [
         [
             row["title"],
@@ -83,13 +90,13 @@ def growth(figures: Mapping[str, Any]) -> str:
             lines.setdefault(row["line"], {})[row["x"]] = row["rate"]
         sizes = sorted({row["x"] for row in figures[name]})
         body = [[line, *(f"{rates[x]:,}" if x in rates else "-" for x in sizes)] for line, rates in lines.items()]
-        text.append(f"Answers a second by number of {name}:\n\n" + grid(["", *(f"{x:,}" for x in sizes)], body))
+        text.append(f"Responses per second by number of {name}:\n\n" + grid(["", *(f"{x:,}" for x in sizes)], body))
     return "\n".join(text) + failures(figures)
 
 
 def tool(figures: Mapping[str, Any]) -> str:
     """Generators."""
-    heads = ["", "to the files", "to the first answer", "files", "packages"]
+    heads = ["", "to the files", "to the first response", "files", "packages"]
     rows = [
         [
             row["title"],
@@ -108,7 +115,7 @@ def tool(figures: Mapping[str, Any]) -> str:
 def client(figures: Mapping[str, Any]) -> str:
     """The load's own limit."""
     rows = [[row["server"], row["client"], f"{row['rate']:,}", f"{row['cpu_us']:.1f} µs"] for row in figures["rows"]]
-    return grid(["server", "client", "answers a second", "the client's processor time an answer"], rows)
+    return grid(["server", "client", "responses per second", "the client's CPU time per response"], rows)
 
 
 def layers(figures: Mapping[str, Any]) -> str:
@@ -116,11 +123,11 @@ def layers(figures: Mapping[str, Any]) -> str:
     rows = [[row["layer"], f"{row['min_us']:.1f}", f"{row['median_us']:.1f}"] for row in figures["rows"]]
     shares = [[row["package"], f"{row['share']:.1%}"] for row in figures["profile"]]
     return (
-        "Microseconds a request:\n\n"
-        + grid(["", "least", "median"], rows)
+        "Microseconds per request:\n\n"
+        + grid(["", "minimum", "median"], rows)
         + "\nThe whole service under a profiler, which makes small functions look slower than they are:\n\n"
-        + grid(["package", "share of the time, in its own functions"], shares)
-        + "\nA full garbage collection in a worker, while every request waits: {kept_ms:.1f} ms; without `gc.freeze()`, which\n"
+        + grid(["package", "share of the time, own functions only"], shares)
+        + "\nA full garbage collection in a worker, while every request waits, takes {kept_ms:.1f} ms; without `gc.freeze()`, which\n"
         "keeps from it what was loaded, {not_kept_ms:.1f} ms.\n".format(**figures["full_collection"])
     )
 
@@ -128,7 +135,7 @@ def layers(figures: Mapping[str, Any]) -> str:
 def parts(figures: Mapping[str, Any]) -> str:
     """The service without each of its parts."""
     rows = [[row["title"], f"{row['ratio']:.2f}", f"{row['cpu_us']:.0f} µs"] for row in figures["rows"]]
-    return grid(["", "throughput", "the server's processor time an answer"], rows) + failures(figures)
+    return grid(["", "throughput", "the server's CPU time per response"], rows) + failures(figures)
 
 
 TABLES: dict[str, Callable[[Any], str]] = {
@@ -155,10 +162,10 @@ def origin(section: Mapping[str, Any]) -> str:
 PICTURES = {
     "throughput": {
         "throughput": "Throughput of each contestant on each endpoint",
-        "latency": "p50 and p99 at half of it",
+        "latency": "p50 and p99 at half of the contestant's own throughput",
     },
     "start": {"memory": "Memory of an idle service"},
-    "growth": {"growth": "Answers a second by routes, middlewares, connections and workers"},
+    "growth": {"growth": "Responses per second by number of routes, middlewares, connections and workers"},
 }
 
 

@@ -75,7 +75,7 @@ def section(quick: bool) -> dict[str, Any]:
 
 def _rows(figures: dict[str, Any]) -> str:
     lines = [
-        "| request | middleware | least | median | adds (least) | adds (median) |",
+        "| request | middleware | minimum | median | adds (minimum) | adds (median) |",
         "|---|---|---:|---:|---:|---:|",
     ]
     bare: dict[str, Any] = {}
@@ -90,13 +90,13 @@ def _rows(figures: dict[str, Any]) -> str:
 
 def table(figures: dict[str, Any]) -> str:
     """The results in Markdown, with what each stack adds to the bare application."""
-    text = f"By the Python of this machine, {figures['python']}:\n\n{_rows(figures)}"
+    text = f"With this machine's Python, {figures['python']}:\n\n{_rows(figures)}"
     image = figures.get("image")
     if not image:
         return text
     if "rows" not in image:
         return f"{text}\nNot measured in the service's image, which needs containers; {image['reason']}.\n"
-    return f"In the service's image, by its Python {image['python']}:\n\n{_rows(image)}\n{text}"
+    return f"In the service's image, with its Python {image['python']}:\n\n{_rows(image)}\n{text}"
 
 
 if __name__ == "__main__":
