@@ -161,7 +161,7 @@ def test_what_is_wrong_with_the_rest_of_an_answered_request_gets_no_second_answe
 @promise(
     "Bad requests",
     fixture="running",
-    granian="500 to a chunk that is none, from an endpoint that streams the request's body back; read it whole",
+    granian="500 for an invalid chunk if the endpoint streams the request body back; read the whole body first",
 )
 def test_a_chunk_that_is_none_is_refused_where_the_body_is_streamed_back_too(running: Service) -> None:
     assert statuses(running, CHUNKED.replace(b"/length", b"/back") + b"no chunk\r\n") in ([400], [])
@@ -307,7 +307,7 @@ def test_every_answer_has_the_security_headers(running: Service) -> None:
 @promise(
     "Headers",
     fixture="running",
-    granian="`Server: granian` whatever one sets, without a version; have the proxy drop it",
+    granian="`Server: granian` is always sent, without a version; have the proxy remove it",
 )
 def test_no_answer_names_the_server(running: Service) -> None:
     for path in ("/", "/nothing"):

@@ -211,7 +211,7 @@ def attacked(service: Service, kind: Kind) -> tuple[int, float, float]:
 
 
 ONE_TIMER = (
-    "its one timer is for headers and for idle connections, which a load balancer needs for 75 s: slow headers are "
+    "one timer covers headers and idle connections, and a load balancer needs 75 s for those: slow headers are "
     "closed after 75 s too; have the proxy in front wait for them"
 )
 

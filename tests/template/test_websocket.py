@@ -220,7 +220,7 @@ def test_a_message_over_the_limit_is_refused_with_1009(running: Service) -> None
 @promise(
     "WebSocket",
     fixture="running",
-    hypercorn="compresses whenever the client asks, and has no setting; have the proxy drop Sec-WebSocket-Extensions",
+    hypercorn="compresses whenever the client asks, with no setting; have the proxy drop Sec-WebSocket-Extensions",
 )
 def test_nothing_is_compressed_by_default(running: Service, record_property: Record) -> None:
     record_property("figure", f"{kilobytes(running, compressed=False):.0f} KB a WebSocket")
@@ -228,9 +228,7 @@ def test_nothing_is_compressed_by_default(running: Service, record_property: Rec
         assert websocket.response and "sec-websocket-extensions" not in websocket.response.headers
 
 
-@promise(
-    "WebSocket", fixture="compressing", granian="has no compression; have the application compress what is worth it"
-)
+@promise("WebSocket", fixture="compressing", granian="no compression; have the application compress what is worth it")
 def test_a_setting_turns_compression_on(compressing: Service, record_property: Record) -> None:
     with connect(address(compressing), compression="deflate") as websocket:
         assert websocket.response and "permessage-deflate" in websocket.response.headers["sec-websocket-extensions"]
