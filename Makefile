@@ -76,7 +76,7 @@ $(TOOLS)/%: $(LOCKS)/%.txt | $(BIN)/uv
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $@/bin/python --require-hashes $<
 	touch $@
 
-lock: $(BIN)/uv ## Write requirements/ anew, as of the date in pyproject.toml
+lock: $(BIN)/uv ## Write requirements/ again, as of the date in pyproject.toml
 	mkdir -p .cache/template
 	sed 's/<% name %>/template/' template/pyproject.toml > .cache/template/pyproject.toml
 	$(COMPILE) $(LOCKS)/dev.txt pyproject.toml --group dev \

@@ -97,7 +97,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
     outcomes = {report.nodeid: "yes" if report.passed else "no" for report in reports if report.when == "call"}
     if matrix.write(outcomes):
-        terminalreporter.write_line("docs/tested.md is written anew")
+        terminalreporter.write_line("docs/tested.md was rewritten")
     for outcome in ("xfailed", "xpassed", "skipped"):
         reports += terminalreporter.stats.get(outcome, [])
     verdicts, figures = promises.summary(reports)
@@ -105,6 +105,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for figure in measured:
             terminalreporter.write_line(f"{name}, {server}: {figure}")
     if promises.write(verdicts, figures):
-        terminalreporter.write_line("docs/servers.md is written anew")
+        terminalreporter.write_line("docs/servers.md was rewritten")
     for report in terminalreporter.stats.get("skipped", []):
         terminalreporter.write_line(f"not tested: {report.nodeid}: {report.longrepr[2]}")
