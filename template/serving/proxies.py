@@ -47,8 +47,10 @@ def peer(scope: Scope) -> tuple[str, int]:
 
 
 def with_forwarded_host(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers with Host replaced by the forwarded host, if it is valid."""
+    """The headers with the forwarded host as Host, if it is valid."""
     forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-host").rpartition(b",")[2].strip()
     if not HOST.fullmatch(forwarded):
         return headers
+    if b"host" not in dict(headers):  # HTTP/1.0
+        headers = [*headers, (b"host", b"")]
     return [(name, forwarded if name == b"host" else value) for name, value in headers]

@@ -103,6 +103,9 @@ def test_odd_headers_of_a_trusted_proxy_do_no_harm(behind: Behind) -> None:
     with socket.create_connection(("127.0.0.1", behind.service.port), timeout=10) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: one\r\nHost: two\r\nX-Forwarded-Host: api.example.com\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400 ")  # it does not hide that there were two
+    with socket.create_connection(("127.0.0.1", behind.service.port), timeout=10) as connection:
+        connection.sendall(b"GET /where HTTP/1.0\r\nX-Forwarded-Host: api.example.com\r\n\r\n")
+        assert b'["http://api.example.com/where"' in connection.makefile("rb").read()
 
 
 through_both = pytest.mark.parametrize("proxy", ["nginx", "caddy"])
