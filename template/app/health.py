@@ -16,6 +16,8 @@ class Health(BaseModel):
     status: str
 
 
+@router.head("/", include_in_schema=False)
+@router.head("/health/live", include_in_schema=False)
 @router.get("/")
 @router.get("/health/live")
 async def live() -> Health:
@@ -23,6 +25,7 @@ async def live() -> Health:
     return Health(status="ok")
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", responses={503: {"model": Health}})
 async def ready(request: Request, response: Response) -> Health:
     """Ready for requests: started, and not draining. Add checks for whatever this service cannot work without."""

@@ -33,8 +33,8 @@ class Serving:
     """ASGI middleware that identifies, limits, rejects, ends and logs requests and WebSockets, according to the settings.
 
     All in one, because each middleware costs a request microseconds; the modules it imports describe each part.
-    The paths in `always` are answered under overload too, because restarting a busy worker makes it worse. Cross-origin
-    requests are answered by Starlette's `CORSMiddleware` with the options `cors`.
+    The paths in `always` are answered under overload too, because restarting a busy worker makes it worse, and for any host,
+    because load balancers check by address. Cross-origin requests are answered by `CORSMiddleware` with the options `cors`.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Serving:
         try:
             if refusal := refusal_of(scope, asked):
                 await refusal(scope, receive, reply)
-            elif not self.hosts.allow(asked.get(b"host", b"")):
+            elif not self.hosts.allow(asked.get(b"host", b"")) and scope["path"] not in self.always:
                 await OTHER_HOST(scope, receive, reply)
             elif len(draining.open) > self.limit and scope["path"] not in self.always:
                 await OVERLOAD(scope, receive, reply)

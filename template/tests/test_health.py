@@ -11,6 +11,12 @@ def test_answers_while_the_service_runs(client: TestClient, path: str) -> None:
     assert (200, {"status": "ok"}) == (response.status_code, response.json())
 
 
+@pytest.mark.parametrize("path", ["/", "/health/live", "/health/ready"])
+def test_monitors_may_use_head(client: TestClient, path: str) -> None:
+    assert client.head(path).status_code == 200
+    assert list(app.openapi()["paths"][path]) == ["get"]
+
+
 def test_ready_is_red_while_draining(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draining, "begun", True)
     assert client.get("/health/ready").status_code == 503

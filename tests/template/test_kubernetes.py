@@ -163,7 +163,6 @@ def test_the_route_leads_to_the_service_and_that_to_the_pods_port(documents: lis
     assert {rule["ports"][0]["port"] for rule in allowed} == set(ports)
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["port"] == "http"
-        assert container[probe]["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
 
 
 def test_names_may_be_asked_of_a_nodes_own_cache_and_nothing_else(documents: list[Document]) -> None:

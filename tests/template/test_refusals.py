@@ -345,6 +345,19 @@ def test_the_named_hosts_alone_are_served(running: Service) -> None:
         assert connection.recv(100).split()[1] == b"400"
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"], ids=["GET", "HEAD"])
+@promise("Headers", fixture="running")
+def test_a_health_check_may_name_any_host_or_none(running: Service, method: bytes) -> None:
+    by_address = b" HTTP/1.1\r\nConnection: close\r\nHost: 10.0.0.1:8000\r\n\r\n"  # as AWS's load balancers do
+    for path in (b" /health/live", b" /health/ready"):
+        for rest in (by_address, b" HTTP/1.0\r\n\r\n"):  # the second as HAProxy does
+            with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+                connection.sendall(method + path + rest)
+                answer = connection.makefile("rb").read()
+            assert answer.split()[1] == b"200"
+            assert answer.endswith(b'\r\n\r\n{"status":"ok"}' if method == b"GET" else b"\r\n\r\n")
+
+
 @promise("Headers", fixture="running")
 def test_pages_of_the_named_origins_alone_may_ask(running: Service) -> None:
     origins = {

@@ -76,7 +76,7 @@ app.mount("/tenants/{name}", tenant)
 app.mount("/shops/{name}", Starlette(routes=[Route("/of/{name}", lambda request: Response())]))
 app.mount("/files/{name:path}/in", Starlette(routes=[Route("/{number}", lambda request: Response())]))
 """
-LIVE = '    return Health(status="ok")\n\n\n@router.get("/health/ready"'
+LIVE = '    return Health(status="ok")\n\n\n@router.head("/health/ready"'
 
 
 @pytest.fixture
