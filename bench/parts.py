@@ -32,7 +32,7 @@ ROUTER = (
 CHANGES: dict[str, tuple[list[tuple[str, str, str]], dict[str, str]]] = {
     "without the access log": ([], {"LOG_LEVEL": "WARNING"}),
     "without the proxies' headers": (
-        [("main.py", "Proxies(serving, trusted=settings.trusted_proxies)", "serving")],
+        [("main.py", "Proxies(serving, trusted=settings.trusted_proxies, root_path=settings.root_path)", "serving")],
         {},
     ),
     "without CORS": ([], {"CORS_ORIGINS": ""}),

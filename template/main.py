@@ -76,7 +76,7 @@ class Service(FastAPI):
             always=["/health/live", "/health/ready"],  # a busy worker stays in: without it the others would be busier
             cors={"allow_methods": ["*"], "allow_headers": ["*"]},
         )
-        self.outside = Proxies(serving, trusted=settings.trusted_proxies)
+        self.outside = Proxies(serving, trusted=settings.trusted_proxies, root_path=settings.root_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.outside(scope, receive, send)

@@ -44,7 +44,7 @@ class Serving:
         self.cors = CORSMiddleware(app, settings.cors_origins, **cors) if settings.cors_origins else None
         self.whole_body = WholeBody(settings.header_seconds, settings.max_body_bytes)
         self.draining = draining
-        self.always = always
+        self.always = {settings.root_path + path for path in always}
         self.hosts = Hosts(settings.allowed_hosts)
         self.limit = settings.max_concurrency
         self.added = security_headers(settings.hsts_seconds)

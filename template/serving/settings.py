@@ -19,7 +19,6 @@ Names = Annotated[
     BeforeValidator(lambda given: [name.strip() for name in given.split(",")] if isinstance(given, str) else given),
 ]
 
-
 # Folders of secrets, each in a file named after its setting: systemd's, and the usual one in containers.
 SECRETS = [folder for folder in (os.getenv("CREDENTIALS_DIRECTORY", ""), "/run/secrets") if os.path.isdir(folder)]
 
@@ -36,6 +35,7 @@ class ServingSettings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535)
     unix_socket: Path | None = None
     trusted_proxies: Names = ()
+    root_path: str = Field("", pattern=r"^(/[a-zA-Z0-9._~-]+)*$")
     # :: if telemetry == "full"
     metrics_port: int = Field(9464, ge=1, le=65535)
     # :: endif
@@ -58,9 +58,8 @@ class ServingSettings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _check_addresses(cls, given: Names) -> Names:
-        for name in given:
-            if name != "unix":
-                ip_network(name)
+        for name in {*given} - {"unix"}:
+            ip_network(name)
         return given
 
     @field_validator("allowed_hosts")
@@ -76,9 +75,7 @@ class ServingSettings(BaseSettings):
     def _check_origins(cls, given: Names) -> Names:
         for name in given:
             if name != "*" and not re.fullmatch(r"[a-z][a-z\d+.-]*://[^/]+", name):
-                raise ValueError(
-                    f"{name!r}: an origin is https://example.com, without a path or a slash at its end, or *"
-                )
+                raise ValueError(f"{name!r}: an origin is https://example.com, without a path or a final slash, or *")
         return given
 
     @property

@@ -1,5 +1,7 @@
 """Behind a real nginx and a real Caddy; and nobody else is believed."""
 
+import json
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ from dataclasses import dataclass
 
 import httpx2
 import pytest
+from websockets.sync.client import connect
 
 from ..promises import promise
 from ..service import Service, clean_environment, eventually, free_port, write_service
@@ -179,27 +182,78 @@ def test_what_a_client_does_not_read_no_proxy_stores(behind: Behind, proxy: str)
         assert sum(map(len, stream.iter_raw())) == 64 * 1024 * 1024
 
 
-@promise("Proxies")
-def test_an_ipv4_proxy_is_trusted_on_an_ipv6_socket_too(service: Service) -> None:
+@pytest.fixture(scope="module")
+def below(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with every option, below the path /api, on an IPv6 socket."""
+    folder = tmp_path_factory.mktemp("below")
+    service = write_service(folder / "service", telemetry="full", realtime="full", **request.param)
     service.edit("main.py", "app.include_router(loans)", ROUTES)
-    with (
-        service.started("run", HOST="::ffff:127.0.0.1", WEB_CONCURRENCY="1", TRUSTED_PROXIES="127.0.0.0/29"),
-        client(service.url, "127.0.0.1") as proxy,
-        client(service.url) as stranger,
-    ):
+    settings = {
+        "ENVIRONMENT": "development",  # with documentation
+        "HOST": "::ffff:127.0.0.1",
+        "ROOT_PATH": "/api",
+        "ALLOWED_HOSTS": "127.0.0.1,api.example.com",
+        "TRUSTED_PROXIES": "127.0.0.0/29",
+        "MAX_CONCURRENCY": "5",
+    }
+    with service.started("run", **settings):
+        yield service
+
+
+@promise("Proxies", fixture="below")
+def test_an_ipv4_proxy_is_trusted_on_an_ipv6_socket_too(below: Service) -> None:
+    with client(below.url, "127.0.0.1") as proxy, client(below.url) as stranger:
         assert proxy.get("/where", headers=FORGED).json()[2] == "203.0.113.7"
         assert stranger.get("/where", headers=FORGED).json()[2] == ELSEWHERE
 
 
-@pytest.mark.parametrize("value", ["*", "10.0.0.1,proxy", "10.0.0.1/8", "10.0.0.0/8,,"])
-def test_a_name_that_is_no_address_stops_the_start_with_one_line(service: Service, value: str) -> None:
+@pytest.mark.parametrize("prefix", ["", "/api"], ids=["stripped", "kept"])
+@promise("Proxies", fixture="below")
+def test_below_a_path_a_proxy_may_strip_or_keep_it(below: Service, prefix: str) -> None:
+    outside = "https://api.example.com/api"
+    with client(below.url + prefix, "127.0.0.1") as proxy:
+        proxy.headers.update(FORGED)
+        assert proxy.get("/where").json()[:2] == [f"{outside}/where", f"{outside}/slash/"]
+        assert redirected(proxy) == f"{outside}/slash/"
+        assert greeting(below.url + prefix, "127.0.0.1", FORGED)[0] == "wss://api.example.com/api/echo"
+        assert "url: '/api/openapi.json'" in proxy.get("/docs").text
+        assert proxy.get("/openapi.json").json()["servers"] == [{"url": "/api"}]
+        assert proxy.get("/apiary").status_code == 404
+        page = proxy.get("/channels/page", follow_redirects=False).headers["location"]
+        assert page == "page/" and "<title>Channels" in proxy.get("/channels/page/").text
+        last = proxy.get("/channels/orders/poll").json()["id"]
+        sent = proxy.post("/channels/orders", json=1).json()["id"]
+        socket = f"{below.url}{prefix}/channels/orders/socket?after={last}".replace("http", "ws", 1)
+        with connect(socket, proxy=None) as websocket:
+            assert json.loads(websocket.recv(5)) == {"id": sent, "data": 1}
+        with ExitStack() as stack:
+            streams = [stack.enter_context(proxy.stream("GET", "/lines")) for _ in range(5)]
+            assert [stream.status_code for stream in streams] == [200] * 5
+            assert proxy.get("/where").status_code == 503
+            for path in ("/health/live", "/health/ready"):
+                assert proxy.get(path, headers={"X-Forwarded-Host": "10.0.0.1"}).status_code == 200
+    metrics = httpx2.get(f"http://127.0.0.1:{below.metrics_port}/metrics").text
+    routes = set(re.findall(r'http_requests_total{.*route="([^"]+)"', metrics))
+    assert {"/where", "/echo", "/channels/page", "/channels/{channel}", "/channels/{channel}/socket"} < routes
+    assert not [route for route in routes if route.startswith("/api")]
+    eventually(lambda: "GET /api/where 200" in below.log and "GET /where" not in below.log)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("TRUSTED_PROXIES", value) for value in ("*", "10.0.0.1,proxy", "10.0.0.1/8", "10.0.0.0/8,,")),
+        *(("ROOT_PATH", value) for value in ("api", "/api/", "/a b")),
+    ],
+)
+def test_what_is_no_address_or_path_stops_the_start_with_one_line(service: Service, name: str, value: str) -> None:
     result = subprocess.run(
         [".venv/bin/python", "-c", "from serving.settings import ServingSettings, load; load(ServingSettings)"],
         cwd=service.folder,
-        env=clean_environment() | {"TRUSTED_PROXIES": value},
+        env=clean_environment() | {name: value},
         capture_output=True,
         text=True,
     )
     assert result.returncode == 3
     (line,) = result.stderr.splitlines()
-    assert line.startswith("TRUSTED_PROXIES: "), line
+    assert line.startswith(f"{name}: "), line

@@ -1,19 +1,17 @@
 """How channels are wired into a service."""
 
-import json
 import subprocess
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
 
 from asgi_quickstart import rendering
 
 from ..promises import SERVERS
 from ..redis_server import needs_redis, redis_server
 from ..service import Service, clean_environment, eventually, write_service
-from .subscribers import TOKEN, ask, publish
-from .test_realtime import JSON, SETTINGS, in_redis, write
+from .subscribers import publish
+from .test_realtime import SETTINGS, in_redis, write
 
 pytestmark = pytest.mark.slow
 
@@ -22,19 +20,6 @@ pytestmark = pytest.mark.slow
 def written(tmp_path_factory: pytest.TempPathFactory) -> Service:
     """A service to be started by the test."""
     return write(tmp_path_factory.mktemp("written") / "service", {})
-
-
-def test_below_a_prefix_that_no_proxy_takes_away_all_is_there_too(tmp_path: Path) -> None:
-    service = write(tmp_path / "service", {})
-    service.edit("main.py", "    telemetry=telemetry,\n", '    telemetry=telemetry,\n    root_path="/api",\n')
-    with service.started("run", **SETTINGS, WEB_CONCURRENCY="1"):
-        first = json.loads(ask(service, "GET", "/api/channels/orders/poll").body)["id"]
-        headers = JSON | {"Authorization": f"Bearer {TOKEN}"}
-        id = ask(service, "POST", "/api/channels/orders", b"1", **headers).accepted()
-        with connect(f"ws://127.0.0.1:{service.port}/api/channels/orders/socket?after={first}") as websocket:
-            assert json.loads(websocket.recv(5)) == {"id": id, "data": 1}
-        assert publish(service, "orders", 2).status == 200
-        assert len(json.loads(ask(service, "GET", f"/channels/orders/poll?after={first}").body)["messages"]) == 2
 
 
 @pytest.mark.parametrize("server", SERVERS)
