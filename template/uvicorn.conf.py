@@ -26,6 +26,6 @@ worker_tmp_dir = (
 )  # in memory: a slow disk must not look like a dead worker
 timeout = settings.worker_timeout + 5  # the watchdog comes first, and logs why
 graceful_timeout = settings.drain_seconds + 5
-keepalive = 75  # seconds; longer than a load balancer's, which should close first
+keepalive = settings.keep_alive_seconds
 control_socket_disable = True
 logconfig_dict = logs.config(development=settings.development, level=settings.log_level)

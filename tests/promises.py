@@ -28,7 +28,7 @@ PROMISES = {
     "Channels": "every message once and in order over three transports, or a reset; workers and Redis killed and restarted",
     "Proxies": "forwarded headers only from TRUSTED_PROXIES; nginx and Caddy in front; Unix and inherited sockets",
     "Headers": "host allow-list, security headers, no server name, CORS closed",
-    "Limits": "workers from the quota, keep-alive of 75 s, 503 with Retry-After beyond MAX_CONCURRENCY",
+    "Limits": "workers from the quota, idle connections kept for KEEP_ALIVE_SECONDS, 503 with Retry-After beyond MAX_CONCURRENCY",
     "Metrics": "the sum over all workers, including those that died",
     "Logs": "one line per request, a crash once, with the request's id",
 }

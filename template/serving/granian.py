@@ -123,8 +123,8 @@ if __name__ == "__main__":
         # Connections per worker, including idle ones. At the limit of open files it would retry without a pause.
         backpressure=min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], MOST) * 3 // 4,
         http=HTTPModes.http1,  # otherwise a connection that sends nothing is never closed
-        # For headers, but also for idle connections, which must outlive a load balancer's timeout.
-        http1_settings=HTTP1Settings(header_read_timeout=75_000),  # milliseconds
+        # For idle connections, but also for headers: granian has one timer for both.
+        http1_settings=HTTP1Settings(header_read_timeout=settings.keep_alive_seconds * 1000),  # milliseconds
         log_dictconfig=logs.config(development=settings.development, level=settings.log_level),
         respawn_failed_workers=True,
         workers_kill_timeout=settings.drain_seconds + 5,

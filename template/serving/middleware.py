@@ -80,7 +80,7 @@ class Serving:
                         if b"event-stream" in value:
                             draining.open[task] = True
                     elif name in self.names:
-                        added = without(name, added)
+                        added = [header for header in added if header[0] != name]
                 message["headers"] = [*headers, *added, (b"x-request-id", request_id.encode())]
             elif not status:
                 status = message.get("status") or STATUS.get(message["type"], 0)
@@ -134,8 +134,3 @@ class Serving:
         if not self.draining.begun:
             self.recycling.ended(len(ended))
         self.log(ended)
-
-
-def without(name: bytes, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers except this one."""
-    return [header for header in headers if header[0] != name]

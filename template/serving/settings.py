@@ -46,6 +46,7 @@ class ServingSettings(BaseSettings):
     max_concurrency: int = Field(1000, ge=1)
     max_body_bytes: int = Field(1024 * 1024, ge=0)
     header_seconds: int = Field(10, ge=1)
+    keep_alive_seconds: int = Field(75, ge=1)
     max_message_bytes: int = Field(1024 * 1024, ge=1)
     # :: if server in ("gunicorn", "uvicorn")
     websocket_compression: bool = False

@@ -113,7 +113,7 @@ if __name__ == "__main__":
         uds=str(settings.unix_socket) if settings.unix_socket else None,
         workers=settings.web_concurrency,
         log_config=logs.config(development=settings.development, level=settings.log_level),
-        timeout_keep_alive=75,  # seconds; longer than a load balancer's, which should close first
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_worker_healthcheck=settings.worker_timeout + 5,  # the watchdog comes first, and logs why
         reload=reload,
         reload_includes=[".env"] if reload else None,

@@ -211,8 +211,8 @@ def attacked(service: Service, kind: Kind) -> tuple[int, float, float]:
 
 
 ONE_TIMER = (
-    "one timer covers headers and idle connections, and a load balancer needs 75 s for those: slow headers are "
-    "closed after 75 s too; have the proxy in front wait for them"
+    "one timer covers headers and idle connections: slow headers are closed only after KEEP_ALIVE_SECONDS (75); "
+    "have the proxy in front wait for them"
 )
 
 
