@@ -16,8 +16,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from ..made_history import History, commit, git
-from ..service import BIN, clean_environment
+from asgi_quickstart import updating
+from asgi_quickstart.options import Value, options
+
+from ..made_history import History, commit, edit, git
+from ..service import BIN, clean_environment, write_service
+from .readme import removal
 
 pytestmark = pytest.mark.slow
 set_hypothesis_home_dir(Path(__file__).parents[2] / ".cache" / "hypothesis")
@@ -221,3 +225,32 @@ def passes(folder: Path) -> None:
     result = subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stdout
     (folder / ".venv").unlink()
+
+
+# Together they take every choice that comes with lines of its own, and leave it again.
+CHOICES: list[dict[str, Value]] = [
+    {"telemetry": "full", "realtime": "full", "server": "uvicorn", "image": "slim", "deploy": ("compose",)},
+    {"server": "granian", "image": "none", "deploy": ("systemd",)},
+    {"telemetry": "none", "server": "hypercorn", "image": "distroless", "deploy": ("kubernetes",)},
+    {"realtime": "none", "server": "gunicorn", "deploy": ()},
+]
+
+
+def test_without_the_example_no_choice_causes_a_conflict(tmp_path: Path) -> None:
+    for option in options()[2:]:
+        taken = {one for choices in CHOICES if option.name in choices for one in words(choices[option.name])}
+        assert taken == set(option.choices), option.name
+    service = write_service(tmp_path / "service")
+    edit(service.folder / ".gitignore", ".venv/\n", ".venv\n")  # a link here
+    git(service.folder, "init", "--quiet")
+    commit(service.folder)
+    subprocess.run(removal(service), shell=True, cwd=service.folder, check=True, env=clean_environment())
+    for choices in CHOICES:
+        commit(service.folder)
+        with updating.planned(service.folder, choices) as plan:
+            assert not plan.merge.conflicts, choices
+            updating.write(plan)
+
+
+def words(value: Value) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
