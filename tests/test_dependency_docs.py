@@ -17,6 +17,7 @@ WORDS = {
     "remove one": "remove",
     "upgrade one": "upgrade_one",
     "upgrade all": "upgrade",
+    "after a merge conflict in the lock": "conflict",
 }
 
 

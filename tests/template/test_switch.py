@@ -1,6 +1,7 @@
 """Every option changed from each of its choices to each other one, on a real service: locked, installed, tested, booted."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,6 +98,27 @@ class Switched:
         assert not [name for name, version in held.items() if version == newest[name]]
         return held, newest
 
+    def merge(self, manager: str, theirs: str, ours: str) -> None:
+        """Merge a branch that needs another package, and resolve the conflict in the lock as the README says."""
+        own, lock, locked = "    # Yours go below.\n", MANAGERS[manager]["lock_file"], self.versions(manager)
+        branch = git(self.service.folder, "branch", "--show-current").strip()
+        for name, on in ((theirs, ["-b", theirs]), (ours, [branch])):
+            git(self.service.folder, "checkout", "--quiet", *on)
+            self.service.edit("pyproject.toml", own, f'{own}    "{name}",\n')
+            with (self.service.folder / lock).open("a") as file:
+                file.write(f"# with {name}\n")  # quicker than to lock
+            commit(self.service.folder)
+        with pytest.raises(subprocess.CalledProcessError):
+            git(self.service.folder, "merge", theirs)
+        assert f"UU {lock}" in git(self.service.folder, "status", "--porcelain")
+        git(self.service.folder, "checkout", "--ours", "pyproject.toml")
+        self.service.edit("pyproject.toml", own, f'{own}    "{theirs}",\n')
+        for command in re.findall("`([^`]+)`", MANAGERS[manager]["conflict"])[1:]:
+            self.run("sh", "-c", command)
+        now = self.versions(manager)
+        assert {theirs, ours} == now.keys() - locked.keys() and locked == {name: now[name] for name in locked}
+        commit(self.service.folder)
+
     def to(self, **choices: str) -> str:
         """Switch, and see that the service is as if it had been written so, works, and can be committed."""
         flags = [f"--{name}={choice}" for name, choice in choices.items()]
@@ -141,11 +163,12 @@ def test_every_manager_takes_over_from_every_other_one_with_the_same_versions(wa
         assert held == {name: now[name] for name in held}
 
 
-def test_a_version_that_cannot_stay_is_said_to_have_moved(tmp_path: Path) -> None:
+def test_a_version_moves_only_where_it_must_and_is_said_to_have_moved(tmp_path: Path) -> None:
     if not (TOOLS / "poetry").exists():
         pytest.skip(f"poetry is not set up: `make {TOOLS}/poetry`")
     switched = Switched(tmp_path)
     held, newest = switched.hold_back()
+    switched.merge("uv", "six", "toolz")
     switched.service.edit(
         "pyproject.toml", "    # Yours go below.\n", f'    # Yours go below.\n    "anyio>={newest["anyio"]}",\n'
     )
@@ -156,6 +179,8 @@ def test_a_version_that_cannot_stay_is_said_to_have_moved(tmp_path: Path) -> Non
     ]
     now = switched.versions("poetry")
     assert {**held, "anyio": newest["anyio"]} == {name: now[name] for name in held}
+    commit(switched.service.folder)
+    switched.merge("poetry", "attrs", "wrapt")
 
 
 @pytest.mark.parametrize("name", [option.name for option in options()[2:] if option.choices and not option.several])
