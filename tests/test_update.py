@@ -98,19 +98,24 @@ def test_the_way_back_that_it_prints_leads_back(history: History, written: Write
     assert "" == git(folder, "status", "--porcelain")
 
 
-def test_dry_run_prints_the_diff_that_it_would_make_and_writes_nothing(history: History, written: Write) -> None:
+def test_dry_run_prints_the_diff_alone_and_what_would_happen_on_standard_error(
+    history: History, written: Write
+) -> None:
     folder = written()
     edit(folder / "main.py", "to be read from top to bottom", "MINE")
     commit(folder)
     before = contents(folder)
-    diff = updated(history["3.0.0"], folder, OFF, "--manager=pdm", "--dry-run")
+    rehearsed = history["3.0.0"]("update", OFF, "--manager=pdm", "--dry-run", cwd=folder)
+    assert rehearsed.returncode == 0
+    diff = rehearsed.stdout
     assert before == contents(folder) and "" == git(folder, "status", "--porcelain")
     subprocess.run(["git", "apply"], cwd=folder, input=diff, text=True, check=True, env=clean_environment())
     as_printed = contents(folder)
     git(folder, "checkout", "--quiet", ".")
     git(folder, "clean", "--quiet", "--force", "-d")
-    updated(history["3.0.0"], folder, OFF, "--manager=pdm", status=1)
+    printed = updated(history["3.0.0"], folder, OFF, "--manager=pdm", status=1)
     assert as_printed == contents(folder)
+    assert printed.startswith(rehearsed.stderr) and "  conflict  main.py\n" in rehearsed.stderr
 
 
 def test_a_conflict_is_marked_named_and_known_to_git(history: History, written: Write) -> None:

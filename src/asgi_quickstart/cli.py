@@ -233,7 +233,7 @@ def serve(path: Path, answers: Answers) -> NoReturn:
 @command.command(short_help="Update a service to this command's template, or change its choices.")
 @click.argument("path", type=Folder(), default=".")
 @partial(option_flags, kept=True)
-@click.option("--dry-run", is_flag=True, help="Print the diff that it would make, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the diff and a summary, and write nothing.")
 @click.option("--no-install", is_flag=True, help="Write the files only: lock and install nothing.")
 def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -> None:
     """Bring the service in PATH to this command's template, or to other choices; your edits stay."""
@@ -241,7 +241,9 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
         if not plan.merge.changes():
             click.echo(f"{path} is as this command's template has it: nothing to do", err=dry_run)
             return
+        report = "\n".join(updating.report(plan))
         if dry_run:
+            click.echo(report, err=True)
             click.echo(plan.diff(), nl=False)
             return
         old, new = plan.managers
@@ -250,7 +252,7 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
             raise Error(f"{new.name} is not installed, nothing was changed: `{new.obtain}`, or give --no-install")
         updating.check_locks(plan, installed=locks)
         versions = locking.versions(old, path)
-        click.echo("\n".join(updating.report(plan)))
+        click.echo(report)
         click.echo(f"\nTo go back:\n  {updating.way_back(plan, installed=locks)}\n")
         updating.write(plan)
         conflicts = updating.conflicts(plan)
