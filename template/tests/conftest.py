@@ -57,14 +57,16 @@ def server(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, str]) -> I
         process = subprocess.Popen(["make", "run"], cwd=ROOT, env=os.environ | serve, stdout=output, stderr=output)
     try:
         with httpx2.Client(base_url=f"http://127.0.0.1:{ports['PORT']}") as client:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while True:
                 try:
                     client.get("/health/ready").raise_for_status()
                     break
                 except httpx2.HTTPError:
-                    if process.poll() is not None or time.monotonic() > deadline:
-                        pytest.fail(f"the server did not start:\n{log.read_text()}")
+                    if process.poll() is not None:
+                        pytest.fail(f"the server exited with status {process.returncode}:\n{log.read_text()}")
+                    if time.monotonic() > deadline:
+                        pytest.fail(f"the server was not ready within 60 seconds:\n{log.read_text()}")
                     time.sleep(0.05)
             yield client
     finally:

@@ -21,7 +21,7 @@ def test_every_setting_is_in_the_example_file_and_in_the_readme() -> None:
     # :: if realtime == "full"
     settings |= {name.upper() for name in ChannelSettings.model_fields}
     # :: endif
-    assert settings == set(re.findall(r"^# ([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.M))
+    assert settings == set(re.findall(r"^(?:# )?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.M))
     assert settings == set(re.findall(r"^\| `([A-Z0-9_]+)` ", (ROOT / "README.md").read_text(), re.M))
 
 
