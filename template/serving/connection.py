@@ -8,8 +8,8 @@ from httptools import HttpParserUpgrade
 
 from .cork import Corked
 from .draining import LINGER
-from .pipelining import Pipelining
 from .refusals import MAX_HEADERS
+from .requests import Requests
 from .settings import ServingSettings, load
 
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -17,7 +17,7 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\
 settings = load(ServingSettings)
 
 
-class Connection(Pipelining):
+class Connection(Requests):
     """A connection with a deadline of HEADER_SECONDS for request headers, and for the rest of a body already answered.
 
     When the worker stops accepting, an idle connection stays open a moment longer, because a request may be on its way;
@@ -71,18 +71,17 @@ class Connection(Pipelining):
         if self.held > MAX_HEADERS and sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADERS:
             raise ValueError("too large")  # ends the parser, and uvicorn calls send_400_response
         self.held = 0
-        if self.deadline:
-            self._stop_waiting()
+        self._stop_waiting()
         super().on_headers_complete()
         self.scope["headers"] = self.headers.copy()  # uvicorn appends trailers to the other
 
     def on_body(self, body: bytes) -> None:
         self.held = 0
+        self.cycle.waiting_for_100_continue = False
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self.deadline:
-            self._stop_waiting()
+        self._stop_waiting()
         self.unfinished = False
         self.held = 0
         self.before = self.latest

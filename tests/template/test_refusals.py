@@ -250,10 +250,10 @@ def test_a_body_at_the_limit_is_taken(running: Service) -> None:
     assert httpx2.post(running.url + "/length", content=b"x" * 1000).json() == 1000
 
 
-ON_UVICORN = [pytest.param({"server": server}, id=server) for server in ("gunicorn", "uvicorn")]
+NOT_GRANIAN = [pytest.param({"server": server}, id=server) for server in ("gunicorn", "uvicorn", "hypercorn")]
 
 
-@pytest.mark.parametrize("running", ON_UVICORN, indirect=True, scope="module")
+@pytest.mark.parametrize("running", NOT_GRANIAN, indirect=True, scope="module")
 def test_who_sends_all_of_too_large_a_body_before_reading_gets_413_and_is_served_on(running: Service) -> None:
     (worker,) = workers(running)
     before = kilobytes(worker, "VmRSS")
@@ -268,6 +268,39 @@ def test_who_sends_all_of_too_large_a_body_before_reading_gets_413_and_is_served
         assert connection.sock is kept
     connection.close()
     assert kilobytes(worker, "VmHWM") - before < 10_000
+
+
+@pytest.mark.parametrize("path", [b"/nothing", b"/", b"/length"])
+@pytest.mark.parametrize("running", NOT_GRANIAN, indirect=True, scope="module")
+def test_after_an_answer_to_half_a_request_the_connection_serves_on_or_is_closed_as_announced(
+    running: Service, path: bytes
+) -> None:
+    length, once = (b"1001", 1001) if path == b"/length" else (b"5", 5)
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %s\r\n\r\n" % (path, length))
+        answer = connection.recv(65536)
+        assert answer.split()[1] in (b"404", b"405", b"413"), answer
+        if b"connection: close" in answer.lower():
+            return
+        for piece in (b"x" * (once - 1), b"x", b"GET /count?number=7 HTTP/1.1\r\n" + HOST + b"\r\n"):
+            connection.sendall(piece)
+        assert connection.makefile("rb").read().endswith(b"\r\n\r\n7")
+
+
+@pytest.mark.parametrize("path", [b"/nothing", b"/length"])
+@promise("Bad requests", fixture="running")
+def test_an_answer_instead_of_100_continue_announces_that_the_connection_is_closed(
+    running: Service, path: bytes
+) -> None:
+    """The client need not send the body any more, and its next request would be taken for it."""
+    request = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: 2000\r\n\r\n" % path
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(request)
+        answer = connection.recv(65536)
+        if answer.startswith(b"HTTP/1.1 100 "):
+            return
+        assert answer.split()[1] in (b"404", b"413") and b"connection: close" in answer.lower(), answer
+        assert connection.makefile("rb").read() in (b"", b"Not Found", b"the body has more than 1000 bytes")
 
 
 @promise("Limits", fixture="running")

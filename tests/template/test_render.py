@@ -95,7 +95,7 @@ def boots(rendered: Service) -> None:
         assert service.get("/docs").status_code == 200
 
 
-UVICORN = {"serving/connection.py", "serving/cork.py", "serving/pipelining.py", "serving/versions.py"}
+UVICORN = {"serving/connection.py", "serving/cork.py", "serving/requests.py"}
 # The files that a choice brings; they are there if one of their choices is made, and else they are not.
 OWN: dict[tuple[str, str], set[str]] = {
     ("manager", "pipenv"): {"Pipfile", "tests/test_pipfile.py"},

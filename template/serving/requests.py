@@ -1,14 +1,14 @@
-"""Requests that a client sends to uvicorn before earlier ones on the same connection are answered."""
+"""Requests to uvicorn that are pipelined, in HTTP/1.0, offer an upgrade to another protocol, or expect 100 Continue."""
 
 import asyncio
 from collections.abc import Sized
 
-from uvicorn._types import ASGI3Application
+from httptools import HttpRequestParser
+from uvicorn._types import ASGI3Application, ASGISendEvent
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from .cork import send_all
-from .versions import Unchunked, Versions
 
 MOST = 1000  # requests that may wait; a few reads are enough for that many
 
@@ -25,8 +25,26 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-class Pipelining(Versions):
-    """A connection that limits pipelined requests, and tells the running one when the client leaves."""
+class Unchunked(RequestResponseCycle):
+    """A response in HTTP/1.0, which has no chunked encoding: without a length, the connection ends the body."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        self.chunked_encoding = False
+        if message["type"] == "http.response.body":
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+
+class Expecting(RequestResponseCycle):
+    """A response instead of 100 Continue closes the connection: the client need not send the body any more."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        self.keep_alive = self.keep_alive and not self.waiting_for_100_continue
+        await super().send(message)
+
+
+class Requests(HttpToolsProtocol):
+    """A connection that limits pipelined requests, and ignores upgrades other than WebSocket (RFC 9110, 7.8)."""
 
     running: RequestResponseCycle | None = None  # uvicorn's `cycle` is the last request, even while it waits
 
@@ -58,4 +76,18 @@ class Pipelining(Versions):
         if cycle.scope["http_version"] == "1.0":
             cycle.__class__ = Unchunked
             cycle.waiting_for_100_continue = False  # not in HTTP/1.0
+        elif cycle.waiting_for_100_continue:
+            cycle.__class__ = Expecting
         super()._start_asgi_task(cycle, app)
+
+    def _should_upgrade(self) -> bool:
+        """Whether to leave the request to `handle_websocket_upgrade`."""
+        return self.scope["method"] != "CONNECT"  # not an upgrade, but it stops the parser too
+
+    def without_offer(self) -> bytes:
+        """The last request's head, for a new parser; the old one takes what follows for the other protocol."""
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        lines = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, self.scope["http_version"].encode())]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
