@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -46,12 +45,13 @@ def when_ready(server: Arbiter) -> None:
 
     signal.signal(signal.SIGTERM, terminate)
     server.handle_term = server.handle_int = server.handle_quit = lambda: _stop(server)  # INT and QUIT would not drain
-    server.handle_hup = lambda: _replace_workers(server, server.num_workers)  # an invalid setting would end the master
+    server.handle_hup = lambda: _restart(server)  # an invalid setting would end the master
+    signal.signal(signal.SIGALRM, lambda *_: server.signal(signal.SIGHUP, None))
     # :: if telemetry == "full"
     exporter.start()
     # :: endif
     if not server.cfg.reload:
-        server.kill_worker = _tell_once(server)
+        server.kill_worker = lambda pid, number: _tell_once(server, pid, number)
         server.handle_usr1 = lambda: _recycle(server)
         os.environ[MASTER] = str(os.getpid())
     else:  # a reload waits neither for streams nor for requests on their way
@@ -69,6 +69,7 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     # :: if server == "gunicorn"
     from .connection import UVICORN
 
+    worker.sockets = [listener.sock for listener in worker.sockets]  # uvloop would close gunicorn's own twice
     for name, value in UVICORN.items():
         setattr(worker.config, name, value)
     # :: endif
@@ -81,13 +82,12 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 def worker_exit(server: Arbiter, worker: Worker) -> None:
     """Let a worker that failed to start not stop those it was to replace; in development it waits for the next save."""
     error = sys.exc_info()[1]
-    if not isinstance(error, SystemExit) or not error.code:
-        return
-    if server.timeout == 0:
-        logger.info("Waiting for the next save")
-        signal.pause()
-    elif len(server.WORKERS) >= server.num_workers:
-        error.code = 1  # with CANNOT_START the master would give up
+    if isinstance(error, SystemExit) and error.code:
+        if server.timeout == 0:
+            logger.info("Waiting for the next save")
+            signal.pause()
+        elif len(server.WORKERS) >= server.num_workers:
+            error.code = 1  # with CANNOT_START the master would give up
 
 
 def _watch() -> None:
@@ -95,7 +95,7 @@ def _watch() -> None:
 
     own = PythonFilter(ignore_paths=[HERE / ".audit_cache"], extra_extensions=(".env",))
     for changes in watch(HERE, watch_filter=own, debounce=50, step=10):
-        logger.info("Reloading: %s", ", ".join(sorted(str(Path(path).relative_to(HERE)) for _, path in changes)))
+        logger.info("Reloading: %s", ", ".join(sorted(os.path.relpath(path) for _, path in changes)))
         os.kill(os.getpid(), signal.SIGUSR1)
 
 
@@ -108,44 +108,43 @@ def _stop(server: Arbiter) -> None:
     raise StopIteration
 
 
-def _tell_once(server: Arbiter) -> Callable[[int, int], None]:
+def _tell_once(server: Arbiter, pid: int, number: int) -> None:
     """Tell a worker to end only once, and only when its successors are ready; gunicorn repeats it, which cuts requests."""
-    kill_worker = server.kill_worker
-    told: dict[int, float] = {}  # when, by process id
-
-    def tell(pid: int, number: int) -> None:
-        for gone in told.keys() - server.WORKERS.keys():
-            del told[gone]
-        if number != signal.SIGTERM:
-            kill_worker(pid, number)
-        elif pid not in told:
-            if not server.LISTENERS or not _starting(server):
-                told[pid] = time.monotonic()
-                kill_worker(pid, number)
-        elif time.monotonic() - told[pid] < server.cfg.graceful_timeout:
-            server.WORKERS[pid].tmp.notify()  # uvicorn sends no heartbeat while it drains
-
-    return tell
+    worker = server.WORKERS[pid]
+    if number != signal.SIGTERM:
+        Arbiter.kill_worker(server, pid, number)
+    elif not hasattr(worker, "told"):
+        if not server.LISTENERS or not _starting(server):
+            worker.told = time.monotonic()
+            Arbiter.kill_worker(server, pid, number)
+    elif time.monotonic() - worker.told < server.cfg.graceful_timeout:
+        worker.tmp.notify()  # uvicorn sends no heartbeat while it drains
 
 
-def _starting(server: Arbiter) -> bool:
-    """Whether a worker that stays is not ready: its heartbeat file still has wall-clock time, not that of `notify`."""
+def _starting(server: Arbiter, seconds: float = float("inf")) -> bool:
+    """Whether a worker that stays, and is no older, is not ready: its heartbeat file has wall-clock time, that of its start."""
     staying = sorted(server.WORKERS.values(), key=lambda worker: worker.age)[-server.num_workers :]
-    return any(worker.tmp.last_update() > time.monotonic() for worker in staying)
+    return any(worker.tmp.last_update() > max(time.monotonic(), time.time() - seconds) for worker in staying)
 
 
 def _recycle(server: Arbiter) -> None:
     """Replace the oldest worker, unless a new one is not ready yet; a worker that is due asks again."""
     if not _starting(server):
         server.manage_workers()  # end the previous one: when many ask, there is always a new one that is not ready
-        _replace_workers(server, 1)
-
-
-def _replace_workers(server: Arbiter, number: int) -> None:
-    """Start new workers, then end the oldest, so that there is always one that accepts."""
-    for _ in range(number):
         server.spawn_worker()
-    server.manage_workers()
+
+
+def _restart(server: Arbiter) -> None:
+    """Start new workers; gunicorn then ends the oldest, so that there is always one that accepts.
+
+    While earlier ones start, try again a second later: many signals in a row would pile up workers.
+    """
+    if _starting(server, server.timeout):  # a start that hangs is not waited for
+        signal.alarm(1)
+    else:
+        server.manage_workers()  # as above
+        for _ in range(server.num_workers):
+            server.spawn_worker()
 
 
 def _forget_own_modules() -> None:

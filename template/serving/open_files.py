@@ -9,7 +9,7 @@ MOST = 65536
 def raise_limit() -> None:
     """Raise it as far as allowed: the usual 1024 is less than MAX_CONCURRENCY needs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        with suppress(OSError, ValueError):  # macOS has a lower limit of its own
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if soft != resource.RLIM_INFINITY:
+        for most in range(MOST, soft, -1024):
+            with suppress(OSError, ValueError):  # more than `hard`, or than macOS allows, often 10,240
+                return resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
