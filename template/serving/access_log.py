@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -40,9 +41,12 @@ def log_json(requests: Sequence[Request]) -> None:
 
 
 def write(lines: str) -> None:
-    """Write in one system call."""
-    sys.stdout.write(lines)
-    sys.stdout.flush()
+    """Write in one system call; where that fails, as on a full disk, drop the lines."""
+    try:
+        sys.stdout.write(lines)
+        sys.stdout.flush()
+    except OSError as error:
+        warnings.warn(f"no access log: {error}", RuntimeWarning, stacklevel=1)  # shown once, on standard error
 
 
 @lru_cache  # most requests resemble earlier ones

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -64,20 +65,31 @@ def test_a_method_of_http2_adds_nothing_to_its_line(service: Service) -> None:
     assert "LEVEL" not in line and "CRITICAL" in line["method"]
 
 
-def test_lines_of_several_workers_are_whole_in_a_pipe_that_is_full(service: Service) -> None:
+def test_lines_of_several_workers_are_whole_in_a_pipe_that_is_full_and_come_again_after_nobody_read_it(
+    service: Service, tmp_path: Path
+) -> None:
     rounds, together = 20, 150
-    with subprocess.Popen(
-        ["make", "--silent", "run"],
-        cwd=service.folder,
-        env=clean_environment() | {"HOST": "127.0.0.1", "PORT": str(service.port), "WEB_CONCURRENCY": "3"},
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout
-        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)  # full at once
-        lines: list[bytes] = []
-        reader = threading.Thread(target=lines.extend, args=[process.stdout])
-        reader.start()
+    pipe, errors = tmp_path / "pipe", tmp_path / "errors"
+    os.mkfifo(pipe)
+
+    def read(number: int) -> None:
+        with pipe.open() as end:
+            while number:
+                number -= json.loads(next(end)).get("path") == "/"
+
+    reader = threading.Thread(target=read, args=[rounds * together])
+    reader.start()
+    with pipe.open("wb") as output, errors.open("wb") as stderr:
+        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, 4096)  # full at once
+        process = subprocess.Popen(
+            ["make", "--silent", "run"],
+            cwd=service.folder,
+            env=clean_environment() | {"HOST": "127.0.0.1", "PORT": str(service.port), "WEB_CONCURRENCY": "3"},
+            stdout=output,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    with process:
         try:
             eventually(lambda: service.get("/health/ready").is_success, 30)
             with ExitStack() as stack:
@@ -88,11 +100,17 @@ def test_lines_of_several_workers_are_whole_in_a_pipe_that_is_full(service: Serv
                         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     for client in clients:
                         assert client.recv(65536).startswith(b"HTTP/1.1 200")
+            eventually(lambda: not reader.is_alive())
+            for _ in range(50):
+                assert service.get().is_success
+            eventually(lambda: "Broken pipe" in errors.read_text())
+            assert "Traceback" not in errors.read_text()
+            assert len(errors.read_text().splitlines()) <= 3
+            reader = threading.Thread(target=read, args=[100])
+            reader.start()
+            eventually(lambda: service.get() and not reader.is_alive())
             process.terminate()
             process.wait(20)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            reader.join(20)
-    asked = [line for line in map(json.loads, lines) if line.get("path") == "/"]
-    assert len(asked) == rounds * together
