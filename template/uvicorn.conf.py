@@ -21,9 +21,8 @@ worker_class = "serving.hypercorn.HypercornWorker"
 # :: else
 worker_class = "uvicorn_worker.UvicornWorker"
 # :: endif
-worker_tmp_dir = (
-    "/dev/shm" if os.path.isdir("/dev/shm") else None
-)  # in memory: a slow disk must not look like a dead worker
+# In memory: a slow disk must not look like a dead worker.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 timeout = settings.worker_timeout + 5  # the watchdog comes first, and logs why
 graceful_timeout = settings.drain_seconds + 5
 keepalive = settings.keep_alive_seconds

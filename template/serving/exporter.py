@@ -22,7 +22,10 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 def start() -> None:
     """Create the folder that workers count in and serve the sum; called by the master before it starts workers."""
     settings = load(ServingSettings)
-    folder = tempfile.mkdtemp(prefix="metrics-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+    try:
+        folder = tempfile.mkdtemp(prefix="metrics-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+    except OSError as error:
+        sys.exit(f"no folder for the metrics: {error}")
     master = os.getpid()
 
     @atexit.register

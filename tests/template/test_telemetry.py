@@ -277,6 +277,26 @@ def test_a_port_in_use_ends_the_start_with_one_line(service: Service) -> None:
     assert "Traceback" not in output
 
 
+READ_ONLY = (
+    "for place in $$READ_ONLY; do mount --bind $$place $$place; mount -o remount,ro,bind $$place; done; "
+    'cd $$PWD; exec "$$@"'
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+@pytest.mark.parametrize("service", [{"server": "gunicorn"}], ids=["gunicorn"], indirect=True)
+def test_dev_shm_may_be_read_only_and_without_any_other_folder_the_start_ends_with_one_line(service: Service) -> None:
+    service.edit("Makefile", "\t.venv/bin/gunicorn", f"\tunshare --mount sh -c '{READ_ONLY}' - .venv/bin/gunicorn")
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1", READ_ONLY="/dev/shm"):
+        assert total(service, "http_requests_total") > 0
+    with pytest.raises(AssertionError, match="ended before it was ready"):
+        nowhere = {"READ_ONLY": f"/dev/shm /tmp /var/tmp {service.folder}", "TMPDIR": ""}
+        with service.started("run", HOST="127.0.0.1", **nowhere):
+            pass
+    assert "no folder for the metrics: " in service.log
+    assert "Traceback" not in service.log
+
+
 class Collector(BaseHTTPRequestHandler):
     """The traces' collector: takes OTLP over HTTP, and keeps what it got."""
 
