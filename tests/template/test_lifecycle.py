@@ -282,6 +282,7 @@ def test_the_end_of_the_service_does_not_cut_what_a_replaced_worker_answers(serv
         os.kill(master(service), signal.SIGTERM)
         assert long.result().json() == "done"
         assert service.process and service.process.wait(20) == 0
+    assert "Error while closing socket" not in service.log
 
 
 @pytest.mark.parametrize(  # not granian, which has told an old worker to stop by then
