@@ -16,7 +16,8 @@ from hypercorn.protocol import h2, h11
 from hypercorn.utils import LifespanFailureError
 
 from .draining import LINGER
-from .hypercorn_connection import HTTP1, HTTP2, Applications, Connection, WebSocket
+from .hypercorn_connection import HTTP2, Applications, Connection, WebSocket
+from .hypercorn_http1 import HTTP1
 from .refusals import MAX_HEADERS
 from .settings import ServingSettings, load
 

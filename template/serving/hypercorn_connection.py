@@ -7,14 +7,12 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived
 from h2.events import Event as H2Event
 from h2.exceptions import ProtocolError
-from h11 import DONE, NEED_DATA, SEND_BODY
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.events import Closed, Updated
+from hypercorn.events import Closed
 from hypercorn.events import Event as ConnectionEvent
-from hypercorn.protocol.events import EndBody, Event, StreamClosed
+from hypercorn.protocol.events import Event, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from wsproto.events import CloseConnection
@@ -81,39 +79,6 @@ class WebSocket(WSStream):
         if isinstance(event, CloseConnection):
             self.end = event
         await super()._send_wsproto_event(event)
-
-
-class Rest:
-    """The rest of a request that is already answered: discarded, then the connection is used for the next request."""
-
-    def __init__(self, connection: "HTTP1") -> None:
-        self.connection = connection
-
-    async def handle(self, event: Event) -> None:
-        if isinstance(event, EndBody):
-            await self.connection._maybe_recycle()
-
-
-class HTTP1(H11Protocol):
-    """Stops reading when the client leaves; hypercorn waits for ever if it has pipelined requests.
-
-    After a response that comes before the end of the request, reads the rest, for as long as a connection may be idle;
-    hypercorn closes the connection without notice, and the client loses its next request.
-    """
-
-    async def handle(self, event: ConnectionEvent) -> None:
-        await super().handle(event)
-        if isinstance(event, Closed):
-            self.connection.next_event = lambda: NEED_DATA  # type: ignore[method-assign]
-            await self.can_read.set()
-
-    async def _maybe_recycle(self) -> None:
-        await self._close_stream()
-        if self.connection.our_state is DONE and self.connection.their_state is SEND_BODY:
-            self.stream = Rest(self)  # type: ignore[assignment]
-            await self.send(Updated(idle=True))
-        else:
-            await super()._maybe_recycle()
 
 
 class HTTP2(H2Protocol):

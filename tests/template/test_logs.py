@@ -105,7 +105,7 @@ def test_lines_of_several_workers_are_whole_in_a_pipe_that_is_full_and_come_agai
                 assert service.get().is_success
             eventually(lambda: "Broken pipe" in errors.read_text())
             assert "Traceback" not in errors.read_text()
-            assert len(errors.read_text().splitlines()) <= 3
+            assert errors.read_text().count("Broken pipe") <= 3
             reader = threading.Thread(target=read, args=[100])
             reader.start()
             eventually(lambda: service.get() and not reader.is_alive())

@@ -108,6 +108,7 @@ OWN: dict[tuple[str, str], set[str]] = {
         "serving/gunicorn.py",
         "serving/hypercorn.py",
         "serving/hypercorn_connection.py",
+        "serving/hypercorn_http1.py",
     },
     ("telemetry", "full"): {
         "serving/metrics.py",
