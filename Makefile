@@ -16,7 +16,7 @@ PYTEST = $(ALONE) -n 2 --dist worksteal
 .PHONY: help demo test test-quick promises test-latest check format lock docs compare bench-command bench-install bench-realtime bench-reload bench-image bench-stack bench bench-quick
 
 help: ## Show this help
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(BIN)/asgi-quickstart ## Write ./demo with the defaults, and serve it with hot reload on http://127.0.0.1:8000
 	@if [ -e demo ]; then echo "Serving ./demo as it is"; $(MAKE) --no-print-directory -C demo dev; \
@@ -35,9 +35,11 @@ test-quick: $(BIN)/asgi-quickstart check ## Pass the quicker half of the tests, 
 promises: $(BIN)/asgi-quickstart ## Measure the promises of every server, and write docs/servers.md
 	FIGURES=1 $(PYTEST) -m promise
 
+TOMORROW = from datetime import *; print(f'{datetime.now(timezone.utc) + timedelta(1):%Y-%m-%dT00:00:00Z}')
+
 test-latest: ## Pass all tests with today's releases instead of the locked ones
 	mkdir -p .cache/latest && cp requirements/*.txt .cache/latest/
-	$(MAKE) lock LOCKS=.cache/latest VENV=.cache/latest/venv UPGRADE=--upgrade UV_EXCLUDE_NEWER=$$(date -u -d tomorrow +%FT00:00:00Z)
+	$(MAKE) lock LOCKS=.cache/latest VENV=.cache/latest/venv UPGRADE=--upgrade UV_EXCLUDE_NEWER=$$($(PYTHON) -c "$(TOMORROW)")
 	$(MAKE) test LOCKS=.cache/latest VENV=.cache/latest/venv TOOLS=.cache/latest/managers LATEST=1
 
 check: $(BIN)/asgi-quickstart ## Check format, lint and types

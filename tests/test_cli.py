@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from asgi_quickstart.options import options
 
 from .conftest import Quickstart
 from .service import BIN, clean_environment, eventually, free_port
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and /dev/full, which only Linux has")
 
 
 def refused(result: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
@@ -215,6 +218,7 @@ def test_force_writes_through_no_link_and_over_nothing_else(quickstart: Quicksta
     assert os.listdir(folder) == [in_the_way]
 
 
+@LINUX
 def test_says_when_the_parent_cannot_be_written(quickstart: Quickstart) -> None:
     if os.geteuid() == 0:
         parent = Path("/proc")  # closed even to root
@@ -236,6 +240,7 @@ def test_says_in_one_line_what_the_system_refuses(quickstart: Quickstart) -> Non
     assert ["loop", "pipe"] == sorted(os.listdir(folder))
 
 
+@LINUX
 @pytest.mark.parametrize(
     ("before", "path", "words"),
     [
@@ -282,6 +287,7 @@ def test_a_full_disk_names_the_file_that_has_no_room(quickstart: Quickstart) -> 
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@LINUX
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("moment", ["import", "lock"])
 def test_a_signal_ends_it_with_one_line_and_deletes_nothing(

@@ -19,7 +19,7 @@ def processors() -> Callable[[Path], int]:
     return module.processors  # type: ignore[no-any-return]
 
 
-CPUS = len(os.sched_getaffinity(0))
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @pytest.mark.parametrize(
