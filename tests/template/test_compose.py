@@ -153,6 +153,7 @@ def test_both_are_confined(stack: Stack) -> None:
         assert host["ReadonlyRootfs"] and "no-new-privileges" in host["SecurityOpt"]
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
         assert host["LogConfig"]["Config"] or host["LogConfig"]["Size"] == "10MB"
+        assert container["HostConfig"].get("Init", False) == (service == "service")
         kept = {"proxy": {"CAP_NET_BIND_SERVICE"}, "service": set[str]()}[service]
         assert set(container["EffectiveCaps"] or []) == kept
     writable = containers.podman("exec", f"{stack.name}_service_1", "python3", "-c", WRITE).split()

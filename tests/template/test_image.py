@@ -17,6 +17,7 @@ from .. import containers
 from ..pace import slowness
 from ..service import eventually
 from .images import BASES, MANAGERS, PLANTED, Images
+from .processes import children
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +35,16 @@ def test_answers_over_http_a_stream_and_a_websocket_and_drains(
 
 @pytest.mark.parametrize(("server", "telemetry"), OTHERS)
 def test_so_does_every_other_server(images_of_this_run: Images, server: str, telemetry: str) -> None:
-    with answering(images_of_this_run("uv", "distroless", server=server, telemetry=telemetry)) as container:
+    """And leaves no orphan unreaped, with an init process where the README says so."""
+    choices = {"server": server, "telemetry": telemetry}
+    readme = (images_of_this_run.service("uv", "distroless", **choices).folder / "README.md").read_text()
+    (line,) = re.findall(r"^    docker run (.*)", readme, re.M)
+    options = [option for option in line.split() if option == "--init"]
+    with answering(images_of_this_run("uv", "distroless", **choices), *options) as container:
+        first = int(container.inspect()["State"]["Pid"])
+        before = children(first)
+        containers.podman("exec", container.name, "python", "-c", "import os; os.fork()")
+        eventually(lambda: children(first) == before)
         if telemetry == "full":
             metrics = httpx2.get(f"http://127.0.0.1:{container.metrics_port}/metrics").text
             assert 'http_requests_total{method="GET",route="/loans/schedule",status="200"} 1.0' in metrics
@@ -47,8 +57,8 @@ def answers_and_drains(image: str) -> None:
 
 
 @contextmanager
-def answering(image: str) -> Iterator[containers.Container]:
-    with containers.run(image, WEB_CONCURRENCY="2") as container:
+def answering(image: str, *options: str) -> Iterator[containers.Container]:
+    with containers.run(image, *options, WEB_CONCURRENCY="2") as container:
         assert container.get().json() == {"status": "ok"}
         with httpx2.stream("GET", f"{container.url}/loans/schedule?amount=1000&rate=5&months=12") as stream:
             assert len(list(stream.iter_lines())) == 12
