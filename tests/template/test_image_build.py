@@ -7,6 +7,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,7 @@ from ..service import BIN, Service, clean_environment
 from . import images
 from .images import BASES, MANAGERS, OURS, Images
 from .test_image import inspect
+from .test_install import as_of
 
 pytestmark = pytest.mark.slow
 
@@ -197,12 +199,25 @@ class Private(SimpleHTTPRequestHandler):
 def private_index(wheels: Path, folder: Path) -> Iterator[str]:
     """Serves wheels over TLS, with a certificate that nobody knows: its address, without the password."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        + ["-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
-        check=True,
-        capture_output=True,
-    )
+    authority: list[str | Path] = ["-CA", folder / "ca.pem", "-CAkey", folder / "ca-key.pem"]
+    names = ["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
+    new = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    for given in (
+        ["-keyout", authority[3], "-out", authority[1], "-subj", "/CN=authority"],
+        ["-keyout", key, "-out", certificate, "-subj", "/CN=localhost", *names, *authority],
+    ):
+        subprocess.run([*new, *given], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Private, directory=str(wheels))) as server:
@@ -217,27 +232,40 @@ def private_index(wheels: Path, folder: Path) -> Iterator[str]:
 def test_a_private_index_with_a_certificate_of_its_own_is_used_and_leaves_no_trace(
     images_of_this_run: Images, tmp_path: Path
 ) -> None:
-    service = images_of_this_run.service("pip", "distroless")
+    """By pip, which installs every manager, and by a manager that does not read pip's variables."""
     wheels = tmp_path / "wheels"
     options = ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version=3.13", f"--dest={wheels}"]
-    requirements = ["--requirement", service.folder / "requirements.txt"]
+    requirements = ["--requirement", images_of_this_run.service("pip", "distroless").folder / "requirements.txt"]
     for wanted in (requirements, ["uv>=0.13,<0.14"]):
         command: list[str | Path] = [sys.executable, "-m", "pip", "download", *options, *wanted]
         subprocess.run(command, check=True, env=clean_environment())
+    services = {}
+    for manager in ("pip", "uv"):
+        shutil.copytree(images_of_this_run.service(manager, "distroless").folder, tmp_path / manager)
+        services[manager] = Service(tmp_path / manager)
+        # Built again from here; what comes before, Debian's packages, is not.
+        services[manager].edit("Dockerfile", "\nENV VIRTUAL_ENV=", f"\nENV AGAIN={time.time()} VIRTUAL_ENV=")
     with private_index(wheels, tmp_path) as address:
+        url = f"https://me:index-password@{address}/simple"
         (tmp_path / "index").write_text(
-            f"PIP_INDEX_URL=https://me:index-password@{address}/simple\nPIP_NO_CACHE_DIR=1\n"
+            f"PIP_INDEX_URL={url}\nPIP_NO_CACHE_DIR=1\n"
+            f"UV_DEFAULT_INDEX={url}\nUV_NO_CACHE=1\nUV_EXCLUDE_NEWER={as_of()}\n"
         )
-        ca = f"--secret=id=ca,src={tmp_path / 'certificate.pem'}"
+        ca = f"--secret=id=ca,src={tmp_path / 'ca.pem'}"
         index = f"--secret=id=index,src={tmp_path / 'index'}"
-        refused = images.try_to_build(service, "--no-cache", index)  # with the certificates of this machine
+        refused = images.try_to_build(services["pip"], index)  # with the certificates of this machine
         assert refused.returncode != 0 and "certificate" in refused.stderr.lower(), refused.stderr
-        images.build(service, "private", "--no-cache", ca, index)
-    archive = tmp_path / "image.tar"
-    containers.podman("save", "--output", archive, f"{OURS}/private")
-    content = archive.read_bytes()
-    for secret in (b"index-password", base64.b64encode(b"me:index-password"), b"planted-secret", address.encode()):
-        assert secret not in content
-    assert b"uvicorn.conf.py" in content  # layers are not compressed: what is in them is found
-    with containers.run(f"{OURS}/private") as container:
-        assert container.get().json() == {"status": "ok"}
+        lock = services["uv"].folder / "uv.lock"  # as if locked with this index
+        named = re.sub(r'registry = "[^"]+"', f'registry = "https://{address}/simple"', lock.read_text())
+        lock.write_text(re.sub(r'url = "[^"]+/([^/"]+)"', rf'url = "https://{address}/\1"', named))
+        for manager, service in services.items():
+            images.build(service, f"private-{manager}", ca, index)
+    for manager in services:
+        archive = tmp_path / f"{manager}.tar"
+        containers.podman("save", "--output", archive, f"{OURS}/private-{manager}")
+        content = archive.read_bytes()
+        for secret in (b"index-password", base64.b64encode(b"me:index-password"), b"planted-secret", address.encode()):
+            assert secret not in content
+        assert b"uvicorn.conf.py" in content  # layers are not compressed: what is in them is found
+        with containers.run(f"{OURS}/private-{manager}") as container:
+            assert container.get().json() == {"status": "ok"}
