@@ -201,18 +201,7 @@ def private_index(wheels: Path, folder: Path) -> Iterator[str]:
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     authority: list[str | Path] = ["-CA", folder / "ca.pem", "-CAkey", folder / "ca-key.pem"]
     names = ["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
-    new = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
+    new = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split()
     for given in (
         ["-keyout", authority[3], "-out", authority[1], "-subj", "/CN=authority"],
         ["-keyout", key, "-out", certificate, "-subj", "/CN=localhost", *names, *authority],
