@@ -13,7 +13,7 @@ def options_table() -> str:
     for option in options():
         choices = "<br>".join(f"`{value}`: {label.partition(' - ')[2]}" for value, label in option.choices.items())
         default = "from the folder's name" if option.name == "name" else f"`{option.written(option.default)}`"
-        help = f"{option.help} Several with commas, or `none`" if option.several else option.help
+        help = f"{option.help} Comma-separated, or `none`" if option.several else option.help
         rows.append(f"| `--{option.name}` | {help} | {choices or 'a project name'} | {default} |")
     return "\n".join(rows) + "\n"
 

@@ -138,7 +138,7 @@ def test_refuses_an_unknown_flag_choice_and_command(quickstart: Quickstart) -> N
     refused(quickstart("new", "orders", "--managr", "uv"), 2, "--managr", "--manager")
     refused(quickstart("new", "orders", "--manager", "poerty"), 2, "poerty", "did you mean poetry")
     refused(quickstart("new", "orders", "--deploy", "compose,kuberntes"), 2, "kuberntes", "did you mean kubernetes")
-    refused(quickstart("new", "orders", "--deploy", "none,compose"), 2, "'none' excludes the others")
+    refused(quickstart("new", "orders", "--deploy", "none,compose"), 2, "'none' cannot be combined")
     refused(quickstart("new", "orders", "--deploy", "compose,"), 2, "'' is not one of")
     refused(quickstart("nwe", "orders"), 2, "nwe", "new")
     refused(quickstart("new"), 2, "PATH")
@@ -190,7 +190,7 @@ def test_force_installs_over_no_lock_and_no_environment_of_the_owners(quickstart
     place.parent.mkdir()
     place.write_text("mine")
     words = ("new", "orders", "--force", "--manager=pip")
-    refused(quickstart(*words), 2, f"orders/{mine} is there", "--no-install")
+    refused(quickstart(*words), 2, f"orders/{mine} already exists", "--no-install")
     assert [mine] == os.listdir(place.parent)
     assert quickstart(*words, "--no-install").returncode == 0
     assert "mine" == place.read_text()
@@ -248,7 +248,7 @@ def test_says_in_one_line_what_the_system_refuses(quickstart: Quickstart) -> Non
         ("PYTHONUNBUFFERED=1", "orders > /dev/full", "a file or standard output cannot be written: No space"),
         ("mkdir here && cd here && rmdir ../here;", "orders", "the current folder no longer exists"),
         ("here=$PWD/here; mkdir here && cd here && rmdir ../here;", "$here", "the current folder no longer exists"),
-        ("ulimit -f 1;", "orders", "cannot be made in /tmp (TMPDIR names another folder)"),
+        ("ulimit -f 1;", "orders", "cannot be written to /tmp (set TMPDIR to another folder)"),
     ],
     ids=["output", "unbuffered", "folder", "path", "temporary"],
 )
@@ -324,7 +324,7 @@ def test_a_signal_ends_it_with_one_line_and_deletes_nothing(
         errors, printed = process.stderr.read(), process.stdout.read()
     assert time.monotonic() - started < 5
     assert (128 + number, "asgi-quickstart: stopped") == (process.returncode, errors.strip())
-    assert moment != "lock" or "the files stay in orders: `make lock setup` there goes on" in printed
+    assert moment != "lock" or "the files stay in orders: to continue, `make lock setup` there" in printed
     assert "mine" == (folder / "notes.txt").read_text()
     if moment == "lock":
         eventually(lambda: ended(manager))

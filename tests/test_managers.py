@@ -33,14 +33,14 @@ def test_a_manager_that_was_at_work_elsewhere_is_no_success(quickstart: Quicksta
     program.write_text(f"#!/bin/sh\n{makes}\n")
     program.chmod(0o755)
     result = quickstart("new", "orders", "--manager=pdm", PATH=f"{program.parent}:/usr/bin:/bin")
-    refused(result, 1, f"pdm has made no {missing} in orders", "`make lock setup`")
+    refused(result, 1, f"pdm has created no {missing} in orders", "`make lock setup`")
 
 
 def test_a_manager_that_fails_leaves_the_files_and_shows_its_output(quickstart: Quickstart) -> None:
     result = quickstart("new", "orders", UV_OFFLINE="1", UV_CACHE_DIR=str(quickstart.folder / "empty"))
     assert result.returncode == 1
     assert result.stderr.startswith(
-        "asgi-quickstart: uv failed with status 1; the files stay in orders: `make lock setup` there goes on\n"
+        "asgi-quickstart: uv failed with status 1; the files stay in orders: to continue, `make lock setup` there\n"
     )
     assert "because the network was disabled" in " ".join(result.stderr.replace("│", "").split()).lower()
     assert "Traceback" not in result.stderr

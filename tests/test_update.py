@@ -276,7 +276,7 @@ def test_takes_the_service_of_a_clone_between_two_releases(history: History, tmp
     commit(folder)
     updated(written_by, folder, "--manager=pdm")
     git(folder, "reset", "--quiet", "--hard")
-    refused(history["3.0.0"], folder, "no template that this asgi-quickstart, 3.0.0+", "knows", flags=(OFF,))
+    refused(history["3.0.0"], folder, "not a template that this asgi-quickstart, 3.0.0+", "knows", flags=(OFF,))
     commit(clone)
     edit(clone / "template/app/__init__.py", "very own code", "code indeed")
     commit(clone)

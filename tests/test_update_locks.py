@@ -41,7 +41,7 @@ def test_the_lock_of_another_manager_is_not_written_over_a_file_of_the_owner(
     commit(folder)
     before = contents(folder)
     for flags in ((), ("--no-install",)):  # what is then to be typed would write over it
-        refused(update(history["1.0.0"], folder, "--manager=pip", *flags), "requirements.txt is there", "move it")
+        refused(update(history["1.0.0"], folder, "--manager=pip", *flags), "requirements.txt already exists", "move it")
         assert before == contents(folder)
 
 
@@ -80,7 +80,7 @@ def test_conflicts_are_named_also_where_the_manager_fails(history: History, writ
     commit(folder)
     result = update(history["3.0.0"], folder, OFF, "--manager=pdm", does="echo no luck; exit 1")
     assert 1 == result.returncode and "no luck" in result.stderr
-    assert "\nconflicts are marked in main.py: settle them" in result.stderr
+    assert "\nconflicts are marked in main.py: resolve them" in result.stderr
 
 
 @pytest.mark.parametrize("status", [0, 1])

@@ -64,7 +64,7 @@ def test_refuses_a_service_of_a_newer_version(history: History, written: Write) 
         ("_commit", "1.0.0+" + "0" * 12, ("_commit: 1.0.0+0000", "knows")),
         ("_commit", "v1", ("_commit: v1", "knows")),
         ("_commit", None, ("_commit: it is missing",)),
-        ("_commit", 3, ("_commit: 3 is no text",)),
+        ("_commit", 3, ("_commit: 3 is not text",)),
         ("_src_path", None, ("_src_path: it is missing",)),
         ("server", "gnuicorn", ("server: 'gnuicorn' is not one of gunicorn",)),
         ("server", None, ("server: it is missing",)),
@@ -72,7 +72,7 @@ def test_refuses_a_service_of_a_newer_version(history: History, written: Write) 
         ("deploy", "compose", ("deploy: 'compose' is not a list with one of compose",)),
         ("deploy", ["compoes"], ("deploy: 'compoes' is not a list with one of compose",)),
         ("name", "two words", ("name: ", "a project name is letters")),
-        ("name", 7, ("name: 7 is not a text",)),
+        ("name", 7, ("name: 7 is not text",)),
         ("sever", "uvicorn", ("sever: there is no such option",)),
     ],
 )
@@ -149,7 +149,7 @@ def test_refuses_what_git_would_not_do(history: History, written: Write) -> None
     folder = written()
     lock = folder.parent / ".git/index.lock"
     lock.touch()
-    refused(history["3.0.0"], folder, "index.lock is there", "remove it", flags=(OFF,))
+    refused(history["3.0.0"], folder, "index.lock exists", "remove it", flags=(OFF,))
     lock.unlink()
     for mark in ("skip-worktree", "assume-unchanged"):
         git(folder, "update-index", f"--{mark}", "main.py")
@@ -169,7 +169,7 @@ def test_the_way_back_is_said_before_anything_is_written(history: History, writt
     commit(folder)
     before = contents(folder)
     printed = updated(history["3.0.0"], folder, OFF, status=1)
-    assert "main.py" in printed and "it is not written as a whole: go back" in printed
+    assert "main.py" in printed and "the update is incomplete: go back" in printed
     git(folder, "config", "filter.broken.smudge", "cat")
     go_back(printed, folder)
     assert before == contents(folder)

@@ -1,4 +1,4 @@
-"""The entry point: signals are looked after before anything else is imported."""
+"""The entry point: signals are handled before anything else is imported."""
 
 from . import interrupt
 

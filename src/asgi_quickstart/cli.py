@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def main() -> NoReturn:
-    """Run the command; what a user can cause ends in one line and status 2 (usage), 1 (failure), 128 + a signal's."""
+    """Run the command; a user's error ends in one line and status 2 (usage), 1 (failure) or 128 + the signal's number."""
     if isinstance(sys.stdout, TextIOWrapper):  # it may be closed
         sys.stdout.reconfigure(errors="surrogateescape")  # a path is any bytes
     try:
@@ -48,10 +48,10 @@ def main() -> NoReturn:
 
 
 def cause(error: OSError) -> str:
-    """What the operating system has refused; it does not always say where."""
+    """The operating system's error on one line; it does not always say where."""
     try:
         if sys.stdout:
-            sys.stdout.flush()  # what could not be written there is still left to be written
+            sys.stdout.flush()  # what could not be written is still buffered
     except OSError as refused:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python tries once more when it exits
         return f"standard output cannot be written: {refused.strerror}"
@@ -82,14 +82,14 @@ class Nearest(click.Choice[str]):
 
 
 class Several(Nearest):
-    """Choices with commas between them; `none` stands alone for none of them."""
+    """Comma-separated choices; `none`, alone, for none of them."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         names = [name.strip() for name in str(value).split(",")]
         if names in ([""], [NONE]):
             return ()
         if NONE in names:
-            self.fail(f"{NONE!r} excludes the others: leave it out, or them", param, ctx)
+            self.fail(f"{NONE!r} cannot be combined with other choices", param, ctx)
         return tuple(super(Several, self).convert(name, param, ctx) for name in names)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
@@ -97,32 +97,32 @@ class Several(Nearest):
 
 
 def together(ctx: click.Context, param: click.Parameter, given: tuple[tuple[str, ...], ...]) -> Value | None:
-    """What the flags of one option add up to, each choice once, in the order of the choices; None without a flag."""
+    """The choices of all of one option's flags, each once, in the order of the choices; None without a flag."""
     named = {name for names in given for name in names}
     assert isinstance(param.type, Several)
     return tuple(name for name in param.type.choices if name in named) if given else None
 
 
 class Folder(click.Path):
-    """A folder's path; an empty one is a mistake, of a variable that is not set, and not this folder."""
+    """A folder's path; an empty one is an error, such as a variable that is not set, and not this folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
-            self.fail("it is empty; this folder is .", param, ctx)
+            self.fail("it is empty; the current folder is .", param, ctx)
         if str(value).startswith("-"):  # in what is printed it would be taken for a flag
             value = os.path.abspath(value)
         return super().convert(value, param, ctx)
 
 
 class Verbs(click.Group):
-    """Commands that name the nearest valid one."""
+    """Commands; an unknown one is answered with their names."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            ctx.fail(f"there is no command {args[0]!r}; there is: {', '.join(self.list_commands(ctx))}")
+            ctx.fail(f"there is no command {args[0]!r}, only {', '.join(self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
 
@@ -133,11 +133,11 @@ def command() -> None:
 
 
 def option_flags(function: Callable[..., None], *, kept: bool = False) -> Callable[..., None]:
-    """One flag for each option in `copier.yml`; `kept` when a service has answers already."""
+    """One flag for each option in `copier.yml`; `kept` if the service already has answers."""
     for option in reversed(options()):
         default = "the name of the folder" if option.name == "name" else option.written(option.default)
-        default = "as it is" if kept else default
-        several = " Several with commas, or none." if option.several else ""
+        default = "unchanged" if kept else default
+        several = " Comma-separated, or none." if option.several else ""
         shape: dict[str, Any] = {"help": f"{option.help}{several} (default: {default})"}
         if option.several:
             shape |= {"type": Several(list(option.choices)), "multiple": True, "callback": together}
@@ -150,7 +150,7 @@ def option_flags(function: Callable[..., None], *, kept: bool = False) -> Callab
 @command.command()
 @click.argument("path", type=Folder())
 @option_flags
-@click.option("--yes", "-y", is_flag=True, help="Ask nothing: take the defaults.")
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing, take the defaults.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty, over the template's files.")
 @click.option("--dry-run", is_flag=True, help="Print the files that would be written, and write none.")
 @click.option("--no-install", is_flag=True, help="Write the files only: lock and install nothing.")
@@ -158,7 +158,7 @@ def option_flags(function: Callable[..., None], *, kept: bool = False) -> Callab
 def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run: bool, **flags: Value | None) -> None:
     """Write a service into PATH, lock its dependencies and install them."""
     if run and no_install:
-        raise UsageError("--run needs what --no-install leaves out: give one of them")
+        raise UsageError("--run needs the installation that --no-install leaves out: give only one of them")
     rendering.check_target(path, force=force)
     answers = choose(path, {name: value for name, value in flags.items() if value is not None}, yes=yes)
     manager = Manager.named(answers["manager"])
@@ -180,7 +180,9 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
     again = shlex.join(["asgi-quickstart", "new", str(path), *answers.flags()])
     click.echo("\nNext:\n" + "".join(f"  {step}\n" for step in steps) + f"\nThe same again:\n  {again}")
     if not no_install and manager.to_obtain():
-        click.echo(f"\nBefore `make setup` and `make lock`, which ask for {manager.program}:\n  {manager.obtain}")
+        click.echo(
+            f"\n`make setup` and `make lock` need {manager.program}, which is not on your PATH:\n  {manager.obtain}"
+        )
     if run:
         serve(path, answers)
 
@@ -197,7 +199,7 @@ def choose(path: Path, flags: dict[str, Value], *, yes: bool) -> Answers:
 
 
 def install(manager: Manager, path: Path) -> None:
-    """Lock and install with the manager, showing that it is at work."""
+    """Lock and install with the manager, showing progress."""
     work = (("Locking", manager.lock, manager.writes[0]), ("Installing", manager.install, ".venv"))
     try:
         for verb, words, made in work:
@@ -205,12 +207,12 @@ def install(manager: Manager, path: Path) -> None:
             manager.check_made(made, path)
     except (KeyboardInterrupt, interrupt.Stopped):
         with suppress(OSError):  # the terminal may be gone
-            click.echo(f"the files stay in {path}: `make lock setup` there goes on")
+            click.echo(f"the files stay in {path}: to continue, `make lock setup` there")
         raise
 
 
 def shown(title: str, work: Callable[[Callable[[str], None]], T]) -> T:
-    """Do what takes a while, showing the last line that it says."""
+    """Do something that takes a while, showing the last line of its output."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -221,11 +223,11 @@ def shown(title: str, work: Callable[[Callable[[str], None]], T]) -> T:
 
 
 def serve(path: Path, answers: Answers) -> NoReturn:
-    """Become the service in development mode."""
+    """Replace this process by the service in development mode."""
     words = shlex.split(document()["servers"]["default"][answers["server"]]["dev"])
     os.chdir(path)
     program = Path(".venv/bin", words[0])
-    # As `make dev` does: byte code does not notice an edit of the same second and length.
+    # As `make dev` does: bytecode misses an edit within the same second that keeps the length.
     development = {"ENVIRONMENT": "development", "PYTHONDONTWRITEBYTECODE": "1"}
     os.execve(program, [str(program), *words[1:]], environment() | development)
 
@@ -239,7 +241,7 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
     """Bring the service in PATH to this command's template, or to other choices; your edits stay."""
     with updating.planned(path, {name: value for name, value in flags.items() if value is not None}) as plan:
         if not plan.merge.changes():
-            click.echo(f"{path} is as this command's template has it: nothing to do", err=dry_run)
+            click.echo(f"{path} is up to date with this command's template: nothing to do", err=dry_run)
             return
         report = "\n".join(updating.report(plan))
         if dry_run:
@@ -249,7 +251,7 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
         old, new = plan.managers
         locks = plan.locks and plan.lockable and not no_install
         if locks and not new.installed:
-            raise Error(f"{new.name} is not installed, nothing was changed: `{new.obtain}`, or give --no-install")
+            raise Error(f"{new.name} is not installed, and nothing was changed: `{new.obtain}`, or give --no-install")
         updating.check_locks(plan, installed=locks)
         versions = locking.versions(old, path)
         click.echo(report)
@@ -261,7 +263,7 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
             try:
                 moved = shown(f"Locking and installing with {new.name}", work)
             except Error as error:
-                if conflicts:  # they are there all the same
+                if conflicts:  # they are in the files all the same
                     raise Error(f"{str(error).rstrip()}\n{conflicts}") from error
                 raise
             for name, (was, now) in moved.items():

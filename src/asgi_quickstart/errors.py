@@ -1,4 +1,4 @@
-"""What a user can cause, as one line each.
+"""Errors that a user can cause, one line each.
 
 Error (exit status 1)
 `- UsageError (exit status 2)
@@ -13,13 +13,13 @@ class Error(Exception):
 
 
 class UsageError(Error):
-    """The command was asked for something it cannot do."""
+    """The arguments ask for something that the command cannot do."""
 
     exit_status = 2
 
 
 class Refusal(UsageError):
-    """A validator in `copier.yml` has something against the answer to an option."""
+    """A validator in `copier.yml` rejects the answer to an option."""
 
     def __init__(self, message: str, option: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class Refusal(UsageError):
 
 
 def one_line(error: Exception) -> str:
-    """What an error says; one of the operating system, where and what; one of a program, what that has said."""
+    """An error's message on one line: of the operating system, with the file; of a program, its own output."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     said = getattr(error, "stderr", "") or str(error)

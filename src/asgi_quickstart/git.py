@@ -23,9 +23,9 @@ NEUTRAL = {
 
 
 def run(*words: str, folder: Path, given: bytes = b"", neutral: bool = True, fine: tuple[int, ...] = (0,)) -> bytes:
-    """What git prints when it is asked in a folder; raises Error with what it said when it fails.
+    """What git prints, run in a folder; raises Error with its message if it fails.
 
-    In the user's own repository it is not neutral: there the user's configuration holds.
+    Not neutral in the user's own repository, where the user's configuration applies.
     """
     environment = {
         key: value
@@ -40,7 +40,7 @@ def run(*words: str, folder: Path, given: bytes = b"", neutral: bool = True, fin
             env=environment,
             input=given,
             capture_output=True,
-            start_new_session=True,  # Ctrl-C on a terminal is for this process, which may have to wait with it
+            start_new_session=True,  # Ctrl-C on a terminal is for this process, which may have to defer it
         )
     except FileNotFoundError:
         raise Error("git is not installed, and an update needs it") from None

@@ -1,4 +1,4 @@
-"""The states of the template: the one in use, and every earlier one, which the package brings along.
+"""The states of the template: the one in use, and every earlier one, which the package contains.
 
 A state is known by its tree, as git names it: the digest of `copier.yml` and `template/`. A service written by the
 command records `VERSION+TREE`, one written by `copier copy` the commit it was copied from.
@@ -67,7 +67,7 @@ def template(commit: str, source: str) -> Iterator[Path]:
     found = _tree_of(digits) if digits else _tree_at(commit)
     if not found:
         raise Error(
-            f"_commit: {commit} of {source} is no template that this asgi-quickstart, {current()}, knows: it is newer, "
+            f"_commit: {commit} of {source} is not a template that this asgi-quickstart, {current()}, knows: it is newer, "
             "was never committed, or is another project's"
         )
     with tempfile.TemporaryDirectory(prefix="asgi-quickstart-") as name:
@@ -92,7 +92,7 @@ def _states() -> dict[str, str]:
     """The tree of each commit."""
     try:
         lines = (HISTORY / "states").read_text("utf-8").splitlines()
-    except FileNotFoundError:  # built where git's history was not at hand
+    except FileNotFoundError:  # built without git's history
         return {}
     return dict(line.split() for line in lines)
 
@@ -102,7 +102,7 @@ def _tree_of(digits: str) -> str | None:
 
 
 def _tree_at(commit: str) -> str | None:
-    """By a commit's name, or what `git describe` says of it."""
+    """By a commit's name, or by the output of `git describe`."""
     digits = commit.rpartition("-g")[2]
     if not re.fullmatch(r"[0-9a-f]{7,40}", digits):
         return None

@@ -16,7 +16,7 @@ class Stopped(SystemExit):
 
 
 def raised() -> None:
-    """From now on SIGTERM and SIGHUP are exceptions, so that all is cleaned up; not where they are ignored."""
+    """Make SIGTERM and SIGHUP raise, so that everything is cleaned up, unless they are ignored."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _raise)
@@ -27,16 +27,16 @@ def _raise(number: int, _: FrameType | None) -> None:
 
 
 def at_once() -> AbstractContextManager[None]:
-    """Meanwhile they end the process, and nothing is cleaned up; not where they are ignored.
+    """Meanwhile the signals end the process at once, without cleaning up, unless they are ignored.
 
-    For imports: some modules lose the exception, and the command would go on.
+    For imports: some modules swallow the exception, and the command would continue.
     """
     return _meanwhile(stop)
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Meanwhile they wait: for what must not be broken off."""
+    """Meanwhile the signals wait: for what must not be interrupted."""
     came: list[int] = []
     try:
         with _meanwhile(lambda number, _: came.append(number)):

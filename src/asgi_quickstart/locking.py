@@ -1,4 +1,4 @@
-"""The versions that a lock names, and a lock anew with the same ones where that is possible."""
+"""Reads the versions in a lock, and locks again with the same ones where possible."""
 
 import json
 import re
@@ -14,11 +14,11 @@ from .errors import Error
 from .managers import Manager, environment
 
 Say = Callable[[str], None]
-Versions = Mapping[str, str]  # by package; "1.0", or with where it is wanted, "1.0 ; sys_platform == 'win32'"
+Versions = Mapping[str, str]  # by package: "1.0", or with a marker, "1.0 ; sys_platform == 'win32'"
 
 
 def versions(manager: Manager, folder: Path) -> dict[str, str]:
-    """What a service's lock names; without those that it has in two versions, for two platforms."""
+    """The versions in a service's lock, without packages that it has in two versions, for two platforms."""
     from packaging.utils import canonicalize_name
 
     files = [file for file in manager.writes if (folder / file).is_file()]
@@ -30,7 +30,7 @@ def versions(manager: Manager, folder: Path) -> dict[str, str]:
 
 
 def unequivocal(found: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The packages that are there in one version only."""
+    """The packages that occur in one version only."""
     by_name: dict[str, set[str]] = {}
     for name, version in found:
         by_name.setdefault(name, set()).add(version)
@@ -52,7 +52,7 @@ def _entries(file: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 def inputs(project: str, manager: Manager) -> Any:
-    """What a lock is made from, out of a text of `pyproject.toml`."""
+    """What a lock depends on, from the text of `pyproject.toml`."""
     try:
         content = tomllib.loads(project)
     except tomllib.TOMLDecodeError as error:
@@ -62,7 +62,7 @@ def inputs(project: str, manager: Manager) -> Any:
 
 
 def lock(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
-    """Lock, with the versions to be kept where the requirements allow them."""
+    """Lock, and keep the given versions where the requirements allow it."""
     alike = LOCKS.get(manager.name)
     own = any((folder / file).exists() for file in manager.writes)
     if not alike or not kept or own and manager.name != "pipenv":  # all but Pipenv keep what their own lock names
@@ -71,15 +71,15 @@ def lock(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
     together = consistent(folder, kept)
     try:
         alike(manager, folder, together or (kept if manager.name != "pdm" else {}), say)
-    except Error:  # they do not go together for this manager: then today's
+    except Error:  # this manager finds them incompatible: then today's
         manager.run(manager.lock, folder, say)
 
 
 def consistent(folder: Path, kept: Versions) -> Versions | None:
-    """Versions that go together and meet `pyproject.toml`, as many as possible of them those to be kept, with markers.
+    """Compatible versions that meet `pyproject.toml`, as many as possible of them those to keep, with markers.
 
-    uv takes them as a wish where the others take them as an order. None where it cannot ask the index, because another
-    is configured for the manager alone.
+    uv takes them as preferences, the other managers as pins. None if uv reaches no index, because one is configured for
+    the manager alone.
     """
     groups = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("dependency-groups", {})
     with tempfile.TemporaryDirectory() as place:
@@ -102,7 +102,7 @@ def _listed(kept: Versions) -> str:
 
 
 def _by_group(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
-    """Lock with a group that asks for the versions, then without it: the manager keeps what is locked."""
+    """Lock with a group that requires the versions, then without it: the manager keeps what is locked."""
     group = f"kept-versions = {json.dumps([f'{name}=={version}' for name, version in kept.items()])}\n"
     with edited(folder / "pyproject.toml") as text:
         changed = below("dependency-groups", group, text)
@@ -118,21 +118,21 @@ def below(head: str, lines: str, text: str) -> str:
 
 
 def _by_output(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
-    """uv keeps the versions that it finds in the file which it is to write."""
+    """uv keeps the versions that it finds in its output file."""
     for file in manager.writes:
         (folder / file).write_text(_listed(kept), "utf-8")
     manager.run(manager.lock, folder, say)
 
 
 def _by_override(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
-    """PDM obeys without a look at what the packages themselves ask for: only with versions that go together."""
+    """PDM does not check overrides against what packages require: only with versions that are compatible."""
     with tempfile.TemporaryDirectory() as place:
         Path(place, "versions.txt").write_text(_listed(kept), "utf-8")
         manager.run(f"{manager.lock} --override {place}/versions.txt", folder, say)
 
 
 def _by_pipfile(manager: Manager, folder: Path, kept: Versions, say: Say) -> None:
-    """Lock as it is; then with the versions in the Pipfile, and take these packages into the lock."""
+    """Lock as it is; then with the versions in the Pipfile, and copy these packages into the lock."""
     from packaging.utils import canonicalize_name
 
     kept = _bare(kept)
@@ -164,7 +164,7 @@ def _by_pipfile(manager: Manager, folder: Path, kept: Versions, say: Say) -> Non
     for section, direct in asked.items():
         for name, entry in pinned[section].items():
             if canonicalize_name(name) not in direct:
-                entry.pop("index", None)  # which only a package has that the Pipfile names
+                entry.pop("index", None)  # only packages that the Pipfile names have it
         today[section] = pinned[section]
     lock_file.write_text(json.dumps(today, indent=4) + "\n", "utf-8")
 
@@ -174,7 +174,7 @@ LOCKS = {"uv": _by_group, "poetry": _by_group, "pip": _by_output, "pdm": _by_ove
 
 @contextmanager
 def edited(file: Path) -> Iterator[str]:
-    """A file's text; whatever is written to it meanwhile is taken back."""
+    """A file's text; whatever is written to it meanwhile is undone."""
     text = file.read_bytes()
     try:
         yield text.decode("utf-8")

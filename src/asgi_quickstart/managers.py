@@ -1,4 +1,4 @@
-"""The package managers: records in `copier.yml`, run here with the words that the service's Makefile has."""
+"""The package managers: records in `copier.yml`, run with the same commands as in the service's Makefile."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from .options import document
 
 @dataclass(frozen=True)
 class Manager:
-    """What one package manager is called and told; each command is a line for the shell."""
+    """One package manager and its commands, as shell lines."""
 
     name: str
     program: str
@@ -37,7 +37,7 @@ class Manager:
 
     @property
     def installed(self) -> bool:
-        """Whether its program is there."""
+        """Whether its program is installed."""
         return bool(shutil.which(self.program, path=environment()["PATH"]))
 
     def to_obtain(self) -> list[str]:
@@ -56,7 +56,7 @@ class Manager:
         last = deque[str](maxlen=200)
         process: subprocess.Popen[str] | None = None
         try:
-            with interrupt.held():  # what has begun must not be lost
+            with interrupt.held():  # a process that has started must be known
                 process = subprocess.Popen(
                     ["sh", "-ec", command],
                     cwd=folder,
@@ -81,24 +81,24 @@ class Manager:
                 process.wait()
             raise
         if process.returncode:
-            output, way_out = "".join(last), "`make lock setup` there goes on"
-            if "is shadowed by your project" in output:  # as uv has it
-                way_out = "the service is called like a package that it needs: give it another name, with --name"
+            output, way_out = "".join(last), "to continue, `make lock setup` there"
+            if "is shadowed by your project" in output:  # uv's words
+                way_out = "the service has the name of a package that it needs: choose another with --name"
             raise Error(
                 f"{self.name} failed with status {process.returncode}; the files stay in {folder}: {way_out}\n{output}"
             )
 
     def check_made(self, name: str, folder: Path) -> None:
-        """Raise Error when it has left the folder without a file that it should have made: it was at work elsewhere."""
+        """Raise Error if it has not created what it should have in the folder: it worked elsewhere."""
         if not (folder / name).exists():
             raise Error(
-                f"{self.name} has made no {name} in {folder}: its configuration or a project around it leads it "
-                "elsewhere (uv: add it to that project's `exclude` in [tool.uv.workspace]); then `make lock setup`"
+                f"{self.name} has created no {name} in {folder}: its configuration, or a project around it, makes it "
+                "work elsewhere (uv: add it to that project's `exclude` in [tool.uv.workspace]); then `make lock setup`"
             )
 
 
-# What of the environment belongs to somebody else: the make that calls this; and what the service's Makefile does not pass
-# on either, another environment that is active, another project, and another place for an environment than .venv.
+# Variables that are not passed on: those of the make that calls this; and, as in the service's Makefile, those of another
+# active environment, of another project, and of a place for the environment other than .venv.
 FOREIGN = {
     "MAKEFLAGS",
     "MAKELEVEL",
@@ -111,7 +111,7 @@ FOREIGN = {
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, without what is foreign to a service, and with the programs beside it."""
+    """This process's environment without foreign variables, and with the programs beside Python on the PATH."""
     own = {key: value for key, value in os.environ.items() if key not in FOREIGN}
     own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own.get("PATH") or os.defpath])
     return own

@@ -1,4 +1,4 @@
-"""The three-way merge of a service: git's own, in a repository beside it, so that nothing is touched before it is known.
+"""The three-way merge of a service: git's own, in a repository beside it, so that nothing is touched before the result is known.
 
 `base` is what the old template wrote, `theirs` what the new one writes, both with the answers that belong to them. All
 files of the service that neither of them has are left out: they are the owner's alone.
@@ -23,7 +23,7 @@ MERGE = ("-c", "merge.conflictStyle=merge", "-c", "merge.renames=true", "-c", "m
 
 @dataclass(frozen=True)
 class Merge:
-    """A merge that is done, in a repository of its own."""
+    """The result of a merge, in a repository of its own."""
 
     folder: Path
     conflicts: frozenset[str]  # markers are in the file
@@ -53,17 +53,17 @@ class Merge:
 
 
 def text(name: str, content: bytes) -> str:
-    """What a file says; raises Error when it is no text."""
+    """A file's text; raises Error if it is not UTF-8."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise Error(f"{name}: line {line} is not UTF-8: save the file as that, and commit it") from error
+        raise Error(f"{name}: line {line} is not UTF-8: save the file as UTF-8, and commit it") from error
 
 
 @contextmanager
 def merged(base: Path, ours: Path, theirs: Path, unwanted: Iterable[str]) -> Iterator[Merge]:
-    """What comes of the service `ours`, without the files `unwanted`; the service itself is only read."""
+    """The merge for the service `ours`, without the files `unwanted`; the service itself is only read."""
     index = git.tracked(ours, neutral=False)
     was, comes = (set(map(str, names(folder))) for folder in (base, theirs))
     check(ours, was | comes, index)
@@ -82,7 +82,7 @@ def merged(base: Path, ours: Path, theirs: Path, unwanted: Iterable[str]) -> Ite
             folder, "yours", {name: index[name] for name in owned & (was | comes | set(unwanted))}, after="base"
         )
         git.run(*MERGE, "merge", "--quiet", "--no-commit", "template", folder=folder, fine=(0, 1))
-        git.run("checkout", "--quiet", "template", "--", FILE, folder=folder)  # nobody's but the command's
+        git.run("checkout", "--quiet", "template", "--", FILE, folder=folder)  # only the command writes it
         unmerged = set(git.names(git.run("diff", "--name-only", "--diff-filter=U", "-z", folder=folder)))
         conflicts, kept = unmerged & comes, unmerged - comes
         # Without a name git would list them all.
@@ -93,7 +93,7 @@ def merged(base: Path, ours: Path, theirs: Path, unwanted: Iterable[str]) -> Ite
 
 
 def check(ours: Path, template: set[str], index: Mapping[str, bytes]) -> None:
-    """Refuse what could not be undone: files of the template that git does not know, or things in their way."""
+    """Refuse what could not be undone: files of the template that git does not track, or obstacles in their place."""
     for name in sorted(template - index.keys()):
         place = ours / name
         if place.is_file() or place.is_symlink():
@@ -111,7 +111,7 @@ def check(ours: Path, template: set[str], index: Mapping[str, bytes]) -> None:
 
 
 def renamed(folder: Path, base: Path, theirs: Path, deleted: set[str]) -> set[str]:
-    """What files of the base that the owner deleted are called in the new template."""
+    """The names in the new template of files that the owner deleted."""
     commit(folder, "before", base, map(str, names(base)))
     commit(folder, "after", theirs, map(str, names(theirs)))
     pairs = git.run("diff", "--name-status", "--diff-filter=R", "-M", "-z", "before", "after", folder=folder)

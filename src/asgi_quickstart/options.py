@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 TEMPLATE = Path(str(files("asgi_quickstart"))) / "_template"
-NONE = "none"  # how it is said that of several choices none is wanted
+NONE = "none"  # the answer that takes none of several choices
 
 
 Value = str | tuple[str, ...]  # a tuple for an option of which several may be chosen
@@ -25,7 +25,7 @@ class Option:
     default: Value
     choices: Mapping[str, str] = field(default_factory=dict)
     several: bool = False
-    refusable: bool = False  # copier's validator may have something against an answer
+    refusable: bool = False  # copier's validator may reject an answer
 
     def written(self, value: Value) -> str:
         """A value as its flag has it."""

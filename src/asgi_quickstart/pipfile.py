@@ -1,4 +1,4 @@
-"""The Pipfile, which asks for the same as `pyproject.toml`: the owner's own requirements move between the two."""
+"""The Pipfile, which has the same requirements as `pyproject.toml`: the owner's move between the two."""
 
 import json
 import re
@@ -6,12 +6,12 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any
 
-# Where the two have the same.
+# The tables that correspond.
 SECTIONS = {"packages": ("project", "dependencies"), "dev-packages": ("dependency-groups", "dev")}
 
 
 def following(pipfile: str, project: str) -> str:
-    """A Pipfile whose sections ask for what `pyproject.toml` does, and is otherwise as it was."""
+    """A Pipfile with the requirements of `pyproject.toml`, and otherwise as it was."""
     wanted = tomllib.loads(project)
     for section, (table, key) in SECTIONS.items():
         lines = [line(text) for text in wanted.get(table, {}).get(key, []) if isinstance(text, str)]
@@ -46,7 +46,7 @@ def _toml(value: str) -> str:
 
 
 def missing(pipfile: str, project: str) -> list[str]:
-    """What a Pipfile asks for and `pyproject.toml` does not."""
+    """The packages that a Pipfile names and `pyproject.toml` does not."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 

@@ -1,4 +1,4 @@
-"""What a service records of itself in `.copier-answers.yml`."""
+"""What a service records about itself in `.copier-answers.yml`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Recorded:
     values: Mapping[str, Any]
 
     def answers(self, template: Path, flags: Mapping[str, Value] | None = None) -> Answers:
-        """The answers for a template, a flag before what is recorded; raises Error that names a key with a wrong value.
+        """The answers for a template, a flag before what is recorded; raises Error that names a key whose value is invalid.
 
         Without flags it is the template that wrote the service, so that every option must be there, and no other.
         """
@@ -31,7 +31,7 @@ class Recorded:
         if flags is None:
             for key in self.values:
                 if key not in known:
-                    raise wrong(key, f"there is no such option; there is: {', '.join(known)}")
+                    raise wrong(key, f"there is no such option; the options are {', '.join(known)}")
         values = {}
         for name, option in known.items():
             if flags and name in flags:
@@ -53,7 +53,7 @@ def _valid(option: Option, value: Any, *, now: bool) -> Value:
         unfit = [value]
     if unfit:
         way_out = f"; choose with --{option.name}" if now else ""
-        expected = f"one of {', '.join(option.choices)}" if option.choices else "a text"
+        expected = f"one of {', '.join(option.choices)}" if option.choices else "text"
         raise wrong(option.name, f"{unfit[0]!r} is not {'a list with ' * option.several}{expected}{way_out}")
     return tuple(value) if option.several else str(value)
 
@@ -65,13 +65,13 @@ def wrong(key: str, why: str) -> Error:
 
 def read(folder: Path) -> Recorded:
     """What the service in a folder records; raises Error when that is no longer what was written there."""
-    if (folder / FILE).is_symlink():  # git has only where it leads to
+    if (folder / FILE).is_symlink():  # git stores only its target
         raise Error(f"{folder / FILE} is a link: put the file itself in its place, and commit it")
     try:
         content = yaml.safe_load((folder / FILE).read_text("utf-8"))
     except FileNotFoundError:
-        raise Error(f"{folder} has no {FILE}: no service of asgi-quickstart is there") from None
-    except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:  # what a tag says is not so
+        raise Error(f"{folder} has no {FILE}: it is not a service of asgi-quickstart") from None
+    except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:  # a YAML tag does not fit its value
         raise Error(f"{folder / FILE} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -80,6 +80,6 @@ def read(folder: Path) -> Recorded:
         raise Error(f"{FILE}: it has no keys; `git log -p {FILE}` shows what it had")
     for key in ("_src_path", "_commit"):
         if not isinstance(content.get(key), str) or not content[key]:
-            raise wrong(key, "it is missing" if key not in content else f"{content[key]!r} is no text")
+            raise wrong(key, "it is missing" if key not in content else f"{content[key]!r} is not text")
     values = {str(key): value for key, value in content.items() if not str(key).startswith("_")}
     return Recorded(content["_src_path"], content["_commit"], values)

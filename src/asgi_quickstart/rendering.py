@@ -35,9 +35,9 @@ def rendered(answers: Answers, template: Path = TEMPLATE, version: str = "") -> 
                 overwrite=True,
             )
         except OSError as error:
-            os.getcwd()  # when it has gone, that is the reason, and this raises it
-            place = f"{tempfile.gettempdir()} (TMPDIR names another folder)"
-            raise Error(f"the files cannot be made in {place}: {one_line(error)}") from error
+            os.getcwd()  # if it is gone, that is the cause, and this raises it
+            place = f"{tempfile.gettempdir()} (set TMPDIR to another folder)"
+            raise Error(f"the files cannot be written to {place}: {one_line(error)}") from error
         except (CopierError, ValueError) as error:
             if refused := re.match(r"Validation error for question '(\w+)': (.*)", str(error), re.S):
                 raise Refusal(refused[2], refused[1]) from error
@@ -66,14 +66,14 @@ def check_target(path: Path, *, force: bool) -> None:
 
 
 def check_absent(path: Path, names: Iterable[str]) -> None:
-    """Refuse a folder with files that are not the template's, and would be lost all the same."""
+    """Refuse a folder with files of the owner that would be overwritten by an installation."""
     for name in names:
         if os.path.lexists(path / name):
-            raise UsageError(f"{path / name} is there and would be made anew: move it, or give --no-install")
+            raise UsageError(f"{path / name} already exists and would be overwritten: move it, or give --no-install")
 
 
 def check_places(source: Path, path: Path) -> None:
-    """Refuse a folder with something else where `source` has a file or a folder."""
+    """Refuse a folder with something else in the place of a file or folder of `source`."""
     for name in names(source):
         for place in (name, *name.parents[:-1]):
             target = path / place

@@ -1,4 +1,4 @@
-"""`asgi-quickstart update`: one merge, from what a service records to what is wanted of it."""
+"""`asgi-quickstart update`: one merge, from what a service records to what is wanted."""
 
 import os
 import shlex
@@ -21,7 +21,7 @@ from .rendering import rendered
 
 @dataclass(frozen=True)
 class Update:
-    """What is to become of a service."""
+    """A planned update of a service."""
 
     path: Path
     recorded: Recorded
@@ -36,12 +36,12 @@ class Update:
 
     @property
     def switched(self) -> bool:
-        """Whether another manager takes over."""
+        """Whether the manager changes."""
         return self.before["manager"] != self.after["manager"]
 
     @property
     def lockable(self) -> bool:
-        """Whether the manager can read what it locks by: no conflict is in it."""
+        """Whether the manager can read its input: there is no conflict in it."""
         return not {"pyproject.toml", "Pipfile", "poetry.toml"} & self.merge.conflicts
 
     def diff(self) -> bytes:
@@ -51,7 +51,7 @@ class Update:
 
     @cached_property
     def locks(self) -> bool:
-        """Whether the lock has to be made anew."""
+        """Whether the lock has to be remade."""
         if self.switched or not self.lockable or "Pipfile" in self.merge.changes():
             return True
         one, other = (
@@ -62,7 +62,7 @@ class Update:
 
 @contextmanager
 def planned(path: Path, flags: Mapping[str, Value]) -> Iterator[Update]:
-    """The update of the service in a folder, of which only git knows yet; raises Error when it cannot be."""
+    """The update of the service in a folder, before anything is written; raises Error if it is not possible."""
     worktree.check(path)
     recorded = read(path)
     with ExitStack() as stack:
@@ -86,7 +86,7 @@ def planned(path: Path, flags: Mapping[str, Value]) -> Iterator[Update]:
 
 
 def move_pipfile(update: Update) -> None:
-    """Bring the owner's requirements along to a Pipfile, or from one."""
+    """Move the owner's requirements to a Pipfile, or from one."""
     folder, project = update.merge.folder, update.merge.after("pyproject.toml")
     file = folder / "Pipfile"
     if update.after["manager"] == "pipenv" and file.exists():
@@ -100,7 +100,7 @@ def move_pipfile(update: Update) -> None:
 
 
 def write(update: Update) -> None:
-    """Write the files; raises Error when that is broken off."""
+    """Write the files; raises Error if that is interrupted."""
     try:
         with interrupt.held():
             writing.write(update.merge, update.path)
@@ -108,11 +108,11 @@ def write(update: Update) -> None:
                 for name in update.managers[0].leaves:
                     (update.path / name).unlink(missing_ok=True)
     except (Error, OSError) as error:
-        raise Error(f"{one_line(error)}; it is not written as a whole: go back, mend that, update again") from error
+        raise Error(f"{one_line(error)}; the update is incomplete: go back, fix that, and update again") from error
 
 
 def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) -> dict[str, tuple[str, str]]:
-    """Lock with the versions to be kept, and install; returns the versions that moved."""
+    """Lock with the versions to keep, and install; returns the versions that moved."""
     manager = update.managers[1]
     try:
         with environment_of(update) if update.switched else nullcontext():
@@ -120,7 +120,7 @@ def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) 
             manager.check_made(manager.writes[0], update.path)
             manager.run(manager.install, update.path, say)
             manager.check_made(".venv", update.path)
-    finally:  # what git does not know does not go on the way back
+    finally:  # the way back removes only what git tracks
         stage_locks(manager, update.path)
     now = locking.versions(manager, update.path)
     return {name: (kept[name], now[name]) for name in now if kept.get(name, now[name]) != now[name]}
@@ -129,23 +129,23 @@ def lock_and_install(update: Update, kept: Mapping[str, str], say: locking.Say) 
 def conflicts(update: Update) -> str:
     """What to do about the conflicts; empty if there are none."""
     named = ", ".join(sorted(update.merge.conflicts))
-    return f"conflicts are marked in {named}: settle them, then `git add`" if named else ""
+    return f"conflicts are marked in {named}: resolve them, then `git add`" if named else ""
 
 
 def check_locks(update: Update, *, installed: bool) -> None:
-    """Refuse to lock over a file that is no lock of the service's own, or that git could not bring back."""
+    """Refuse to lock over a file that is not the service's own lock, or that git could not restore."""
     for name in update.managers[1].writes:
         if not os.path.lexists(update.path / name):
             continue
-        if update.switched:  # without an installation `make lock` is what to type next
-            raise Error(f"{update.path / name} is there and would be made anew: move it")
+        if update.switched:  # with --no-install too: the next step is `make lock`
+            raise Error(f"{update.path / name} already exists and would be overwritten: move it")
         if installed and name not in git.tracked(update.path, neutral=False):
             why = f"{name} is ignored by git, so an update of it could not be undone"
             raise Error(f"{why}: `git add --force {name}`, or give --no-install")
 
 
 def stage_locks(manager: Manager, path: Path) -> None:
-    """Tell git of the lock files, unless the owner has it ignore them."""
+    """Stage the lock files, unless the owner has git ignore them."""
     written = [name for name in manager.writes if (path / name).exists()]
     ignored = git.run("check-ignore", "--", *written, folder=path, neutral=False, fine=(0, 1, 128)).decode().split()
     writing.stage(path, [name for name in written if name not in ignored])
@@ -153,7 +153,7 @@ def stage_locks(manager: Manager, path: Path) -> None:
 
 @contextmanager
 def environment_of(update: Update) -> Iterator[None]:
-    """Have `.venv` made anew by another manager; the old one goes when that has worked, and comes back when it has not."""
+    """Have another manager create `.venv`; the old one is removed if that works, and put back if it does not."""
     place, aside = update.path / ".venv", update.path / ".venv.before"
     if place.is_symlink() or not (place / "pyvenv.cfg").is_file():
         yield
@@ -175,7 +175,7 @@ def environment_of(update: Update) -> Iterator[None]:
 def way_back(update: Update, *, installed: bool) -> str:
     """The command that undoes it."""
     path, place = shlex.quote(str(update.path)), update.path / ".venv"
-    locked = (update.path / update.managers[0].writes[0]).exists()  # else nothing can be installed
+    locked = (update.path / update.managers[0].writes[0]).exists()  # otherwise nothing can be installed
     steps = [f"git -C {path} restore --staged --worktree ."]
     if installed and not place.is_symlink() and (update.switched if locked else not place.exists()):
         steps.append(f"rm -rf {path}/.venv")

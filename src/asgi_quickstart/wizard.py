@@ -23,11 +23,11 @@ STYLE = {
 def ask(given: Mapping[str, Value], defaults: Mapping[str, Value]) -> dict[str, Value]:
     """Ask for each option that is not given; Ctrl-C and Ctrl-D raise click.Abort.
 
-    Raises Refusal before the first question when a validator has something against what is given.
+    Raises Refusal before the first question if a validator rejects what is given.
     """
     if given:
         _validate(given)
-    # A validator may look at answers of other options: with such a flag, any answer can be the wrong one.
+    # A validator may look at answers of other options: with such a flag, any answer may be rejected.
     all_refusable = any(option.refusable and option.name in given for option in options())
     answers = dict(given)
     for option in options():
@@ -38,7 +38,7 @@ def ask(given: Mapping[str, Value], defaults: Mapping[str, Value]) -> dict[str, 
 
 
 def _ask(option: Option, default: Value, answers: Mapping[str, Value], *, refusable: bool) -> Value:
-    """One answer; one that is refused is shown again, to be mended: what was answered before is not the reason."""
+    """One answer; a rejected one is shown again for correction, because earlier answers are not the reason."""
     import questionary  # slow to import: only when something is asked
 
     answer = _answer(option, default)
@@ -76,6 +76,6 @@ def _answer(option: Option, default: Value) -> Value:
 
 
 def _validate(answers: Mapping[str, Value]) -> None:
-    """Raise Refusal when one of copier's validators has something against the answers, with defaults for the others."""
+    """Raise Refusal if one of copier's validators rejects the answers, with defaults for the others."""
     with rendered(Answers.complete(answers)):
         pass

@@ -1,4 +1,4 @@
-"""Writes a merge into the service that it is of."""
+"""Writes a merge into its service."""
 
 import os
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")  # nothing is checked out
 def write(merge: Merge, service: Path) -> None:
     """Write what the merge changes into the service and into git's index, conflicts as git has them.
 
-    git writes the files, so that they have the line endings, and pass the filters, that the service is configured for.
+    git writes the files, so that they have the line endings and pass the filters that are configured.
     """
     changes = merge.changes()
     index = git.tracked(merge.folder)
@@ -33,7 +33,7 @@ def write(merge: Merge, service: Path) -> None:
 
     tell((index.get(name, forget), os.fsencode(name)) for name in changes)
     with_names(service, (name for name in changes if name in index), *NO_HOOKS, "restore", "--worktree")
-    if stages:  # before git hears of three versions it has to forget the one
+    if stages:  # git must forget the one version before it takes the three
         tell([*((forget, name) for name in {name for _, name in stages}), *((was, name) for was, name in stages)])
 
 
@@ -48,12 +48,12 @@ def remove(service: Path, name: str) -> None:
 
 
 def stage(service: Path, chosen: Iterable[str]) -> None:
-    """Tell git's index of files, so that it can restore what was there before; whatever ends the lines of a lock."""
+    """Add files to git's index, so that it can restore what was there before; whatever a lock's line endings are."""
     with_names(service, chosen, "-c", "core.safecrlf=false", "add", "--all")
 
 
 def with_names(service: Path, chosen: Iterable[str], *words: str) -> None:
-    """Have git do something with files, if there are any."""
+    """Run git on files, if there are any."""
     if listed := b"".join(os.fsencode(name) + b"\0" for name in chosen):
         words = ("--literal-pathspecs", *words, "--pathspec-from-file=-", "--pathspec-file-nul")
         git.run(*words, folder=service, given=listed, neutral=False)

@@ -109,7 +109,7 @@ def test_a_service_called_like_a_package_that_another_one_needs_is_to_have_anoth
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 1
     line = result.stderr.partition("\n")[0]
-    assert "the service is called like a package that it needs" in line and "--name" in line, result.stderr
+    assert "the service has the name of a package that it needs" in line and "--name" in line, result.stderr
 
 
 @pytest.mark.parametrize(
