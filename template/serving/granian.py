@@ -6,45 +6,25 @@ import signal
 import socket
 import sys
 from types import FrameType
-from typing import Any
 
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.net import SocketHolder  # type: ignore[attr-defined]
-from granian.server.mp import MPServer
 
 # :: if telemetry == "full"
 from serving import exporter
 
 # :: endif
 from . import logs
-from .granian_loop import Loop
+from .granian_workers import Master, work
 from .listening import close, handed_over
 from .open_files import MOST, raise_limit
 from .recycling import MASTER
-from .settings import CANNOT_START, ServingSettings, load
+from .settings import ServingSettings, load
 
 
-class Server(MPServer):
-    """granian with one socket shared by all workers, also on Linux, so that waiting connections outlive a worker."""
-
-    status = 0
-
-    def startup(self, *arguments: Any) -> None:
-        """Start the workers, each watched by a thread that logs."""
-        logs.hold_while_forking()
-        super().startup(*arguments)  # type: ignore[no-untyped-call]
-
-    def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
-        """Replace workers; give up instead of retrying if one of them cannot start."""
-        if any(self.wrks[number].inner.exitcode == CANNOT_START for number in workers):
-            self.status = CANNOT_START
-            self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
-        else:
-            for number in workers:
-                if not self.interrupt_signal:
-                    super()._respawn_workers([number], *arguments, **options)
-            self.respawned_wrks.clear()  # otherwise a worker that dies twice in 5 seconds would end the service
+class Server(Master):
+    """Has one socket shared by all workers, also on Linux, so that waiting connections outlive a worker."""
 
     def _init_shared_socket(self) -> None:
         try:
@@ -81,7 +61,7 @@ class Server(MPServer):
         """Stop accepting connections, then tell the workers to stop."""
         if self._sso and not handed_over():
             close(self._sso)
-        super().shutdown(exit_code or self.status)  # type: ignore[no-untyped-call]
+        super().shutdown(exit_code)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self.pid:  # a worker that was only just forked
@@ -90,22 +70,14 @@ class Server(MPServer):
             self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
             return
         for worker in self.wrks:  # already waiting for them: end them
-            worker.terminate()  # type: ignore[no-untyped-call]
-
-
-def work(*arguments: Any) -> None:
-    """Run a worker. If start-up fails granian exits with 1, which is also the watchdog's status for "replace me"."""
-    _, Loop.listening = arguments[3]
-    try:
-        MPServer._spawn_asgi_lifespan_worker(*arguments)
-    except SystemExit as ended:
-        sys.exit(CANNOT_START if ended.code == 1 else ended.code)
+            worker.terminate()
 
 
 if __name__ == "__main__":
     settings = load(ServingSettings)
     raise_limit()
     # :: if telemetry == "full"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # until granian handles it; otherwise its folder would stay
     exporter.start()
     # :: endif
     reload = "--reload" in sys.argv[1:]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,23 +24,57 @@ def application() -> ASGIApp:
         logger.exception("Error loading the application")
         raise SystemExit(CANNOT_START) from None
 
-    return Granian(app, load(ServingSettings).max_message_bytes)
+    settings = load(ServingSettings)
+    return Granian(app, settings.header_seconds, settings.max_message_bytes)
 
 
 class Granian:
-    """ASGI middleware that closes a WebSocket with 1009 (too big) if a message has more than `limit` bytes.
+    """ASGI middleware that receives the whole body of a request, and limits WebSocket messages.
 
-    It reads a little ahead, because granian notices only while reading that the client has left.
+    The rest of a body already answered is thrown away; the connection is closed `seconds` after the request began. A
+    WebSocket is closed with 1009 (too big) if a message has more than `limit` bytes.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, seconds: float, limit: int) -> None:
         self.app = app
+        self.seconds = seconds
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "websocket":
-            scope.get("extensions", {}).pop("http.response.pathsend", None)  # bypasses middleware such as gzip
+        if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
+        for name in ("client", "server"):  # granian has ports as strings; a Unix socket has none
+            address, port = scope[name]
+            scope[name] = (address, int(port) or None)
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._websocket(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["extensions"].pop("http.response.pathsend", None)  # bypasses middleware such as gzip
+        names = {name for name, _ in scope["headers"]}
+        if names.isdisjoint((b"content-length", b"transfer-encoding")):
+            return await self.app(scope, receive, send)
+        deadline = asyncio.get_running_loop().time() + self.seconds
+        complete = b"expect" in names  # such a client sends no body that nobody receives
+
+        async def receive_noted() -> Message:
+            nonlocal complete
+            message = await receive()
+            complete = not message.get("more_body", False)
+            return message
+
+        try:
+            await self.app(scope, receive_noted, send)
+        finally:  # with a body unread granian closes the connection at once, and the client may lose the response
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    while not complete:
+                        await receive_noted()
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Reads a little ahead, because granian notices only while reading that the client has left.
         unread = asyncio.Queue[Message]()
         held = 0  # bytes unread
         room = asyncio.Event()

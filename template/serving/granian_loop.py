@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from typing import TypeVarTuple
+from multiprocessing.connection import Connection
+from typing import Any, TypeVarTuple
 
 import uvloop
 from granian import loops
@@ -24,12 +25,21 @@ class Loop(uvloop.Loop):
     """
 
     listening: socket.socket
+    ready: Connection  # to the master
+    runs = 0
     linger = 0.0
     told = False
 
     def __init__(self) -> None:
         super().__init__()
         self.unknown = socket.socket()  # opened now: later there may be no file descriptor left
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Called for the lifespan's start-up, then to serve, then for the lifespan's shutdown."""
+        self.runs += 1
+        if self.runs == 2:
+            self.ready.send_bytes(b"ready")
+        return super().run_until_complete(future)
 
     def add_signal_handler(self, sig: int, callback: Callable[[*Args], object], *args: *Args) -> None:
         def once() -> None:

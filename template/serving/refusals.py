@@ -11,10 +11,8 @@ MAX_HEADERS = 64 * 1024
 
 def refusal(status: int, reason: str) -> PlainTextResponse:
     """A response after which the connection is closed."""
-    # :: if server != "granian"
-    if status == 413:  # a client still sending would see a reset; the server waits until it has finished
+    if status == 413:  # a client still sending would see a reset; the server reads the rest first
         return PlainTextResponse(reason, status)
-    # :: endif
     return PlainTextResponse(reason, status, headers={"connection": "close"})
 
 

@@ -29,6 +29,10 @@ received = 0
 async def where(request: Request) -> list[str]:
     return [str(request.url), str(request.url_for("slash")), request.client.host if request.client else ""]
 
+@app.get("/ports")
+async def ports(request: Request) -> list[int | str | None]:
+    return [request.scope["server"][1], request.scope["client"][1]]
+
 @app.get("/slash/")
 async def slash() -> None: ...
 

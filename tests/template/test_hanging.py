@@ -94,7 +94,8 @@ def test_the_workers_of_a_master_that_was_killed_end_and_answer_what_they_have(s
 
 
 @every_server
-def test_what_was_started_for_development_ends_with_its_terminal(service: Service) -> None:
+def test_what_was_started_for_development_has_its_terminal_and_ends_with_it(service: Service) -> None:
+    service.edit("main.py", "app.include_router(loans)", "app.get('/breakpoint')(lambda: breakpoint())")
     environment = clean_environment() | {"PORT": str(service.port)}
     shell = pexpect.spawn(
         "sh",
@@ -105,6 +106,11 @@ def test_what_was_started_for_development_ends_with_its_terminal(service: Servic
     )
     try:
         eventually(lambda: service.get().is_success)
+        with ThreadPoolExecutor() as pool:
+            asking = pool.submit(service.get, "/breakpoint")
+            shell.expect(r"\(Pdb\) ", 10)
+            shell.sendline("continue")
+            assert asking.result().status_code == 200
         shell.close()
         eventually(lambda: nobody_listens(service), 10)
     finally:

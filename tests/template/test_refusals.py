@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from ..promises import promise
+from ..promises import SERVERS, promise
 from ..service import Service, eventually, write_service
 from .processes import workers
 
@@ -250,19 +250,27 @@ def test_a_body_at_the_limit_is_taken(running: Service) -> None:
     assert httpx2.post(running.url + "/length", content=b"x" * 1000).json() == 1000
 
 
-NOT_GRANIAN = [pytest.param({"server": server}, id=server) for server in ("gunicorn", "uvicorn", "hypercorn")]
+EVERY = [pytest.param({"server": server}, id=server) for server in SERVERS]
 
 
-@pytest.mark.parametrize("running", NOT_GRANIAN, indirect=True, scope="module")
-def test_who_sends_all_of_too_large_a_body_before_reading_gets_413_and_is_served_on(running: Service) -> None:
+@pytest.mark.parametrize("running", EVERY, indirect=True, scope="module")
+def test_who_sends_all_of_a_body_that_nobody_reads_gets_the_answer_and_is_served_on(running: Service) -> None:
     (worker,) = workers(running)
     before = kilobytes(worker, "VmRSS")
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
-    for body in (b"x" * 20_000_000, iter([b"x" * 1_000_000] * 20)):  # with a length and in chunks
-        connection.request("POST", "/length", body)
+    large = 413, b"the body has more than 1000 bytes"
+    unknown = 404, b'{"detail":"Not Found"}'
+    chunks = [b"x" * 1_000_000] * 20
+    for path, body, expected in (
+        ("/length", b"".join(chunks), large),
+        ("/length", iter(chunks), large),
+        ("/nothing", b"x" * 1000, unknown),
+        ("/nothing", iter(chunks), unknown),
+    ):
+        connection.request("POST", path, body)
         kept = connection.sock
         answer = connection.getresponse()
-        assert (answer.status, answer.read()) == (413, b"the body has more than 1000 bytes")
+        assert (answer.status, answer.read()) == expected
         connection.request("GET", "/count?number=7")
         assert connection.getresponse().read() == b"7"
         assert connection.sock is kept
@@ -271,7 +279,7 @@ def test_who_sends_all_of_too_large_a_body_before_reading_gets_413_and_is_served
 
 
 @pytest.mark.parametrize("path", [b"/nothing", b"/", b"/length"])
-@pytest.mark.parametrize("running", NOT_GRANIAN, indirect=True, scope="module")
+@pytest.mark.parametrize("running", EVERY, indirect=True, scope="module")
 def test_after_an_answer_to_half_a_request_the_connection_serves_on_or_is_closed_as_announced(
     running: Service, path: bytes
 ) -> None:

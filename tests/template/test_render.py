@@ -102,7 +102,7 @@ OWN: dict[tuple[str, str], set[str]] = {
     ("manager", "poetry"): {"poetry.toml"},
     ("server", "gunicorn"): {"uvicorn.conf.py", "serving/gunicorn.py", *UVICORN},
     ("server", "uvicorn"): {"serving/uvicorn.py", *UVICORN},
-    ("server", "granian"): {"serving/granian.py", "serving/granian_loop.py", "serving/granian_asgi.py"},
+    ("server", "granian"): {f"serving/granian{part}.py" for part in ("", "_asgi", "_loop", "_workers")},
     ("server", "hypercorn"): {
         "gunicorn.conf.py",
         "serving/gunicorn.py",

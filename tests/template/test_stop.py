@@ -79,6 +79,8 @@ def test_granian_stops_as_well_where_workers_are_not_forked(service: Service) ->
         f"{begin}    import multiprocessing\n\n    multiprocessing.set_start_method('spawn')\n",
     )
     with service.started("run", **ONE_WORKER):
+        os.kill(master(service), signal.SIGHUP)
+        eventually(lambda: "Stopping the old worker-1" in service.log, 20, lambda: service.log)
         os.kill(master(service), signal.SIGTERM)
         assert ended(service) == 0
     assert "Traceback" not in service.log

@@ -297,6 +297,23 @@ def test_dev_shm_may_be_read_only_and_without_any_other_folder_the_start_ends_wi
     assert "Traceback" not in service.log
 
 
+@pytest.mark.parametrize("service", [{"server": "granian"}], ids=["granian"], indirect=True)
+def test_a_start_that_is_broken_off_leaves_no_folder(service: Service) -> None:
+    begun = "exporter.start()\n    print(os.environ[exporter.FOLDER], flush=True)\n    signal.raise_signal(15)"
+    service.edit("serving/granian.py", "exporter.start()", begun)
+    result = subprocess.run(
+        [".venv/bin/python", "-m", "serving.granian"],
+        cwd=service.folder,
+        env=clean_environment() | {"METRICS_PORT": str(service.metrics_port)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    folder = Path(result.stdout.strip())
+    assert "metrics-" in folder.name and not folder.exists()
+    assert result.returncode == 0, result.stderr
+
+
 class Collector(BaseHTTPRequestHandler):
     """The traces' collector: takes OTLP over HTTP, and keeps what it got."""
 
