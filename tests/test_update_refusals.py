@@ -30,7 +30,7 @@ def test_refuses_what_is_not_committed(history: History, written: Write) -> None
 def test_refuses_a_folder_without_git_or_without_a_service(history: History, tmp_path: Path) -> None:
     folder = tmp_path / "orders"
     history["1.0.0"]("new", folder, "--no-install", cwd=tmp_path)
-    refused(history["3.0.0"], folder, "no git work tree", "git init")
+    refused(history["3.0.0"], folder, "not in a git work tree", "git init")
     git(folder, "init", "--quiet")
     (folder / ANSWERS).unlink()
     commit(folder)
