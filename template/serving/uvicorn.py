@@ -103,6 +103,7 @@ if __name__ == "__main__":
     settings = load(ServingSettings)
     raise_limit()
     # :: if telemetry == "full"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # until uvicorn handles it; otherwise the folder would stay
     exporter.start()
     # :: endif
     reload = "--reload" in sys.argv[1:]

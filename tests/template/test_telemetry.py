@@ -297,12 +297,16 @@ def test_dev_shm_may_be_read_only_and_without_any_other_folder_the_start_ends_wi
     assert "Traceback" not in service.log
 
 
-@pytest.mark.parametrize("service", [{"server": "granian"}], ids=["granian"], indirect=True)
+STARTED = ["uvicorn", "granian"]  # by a module of their own; gunicorn handles signals earlier
+
+
+@pytest.mark.parametrize("service", [{"server": name} for name in STARTED], ids=STARTED, indirect=True)
 def test_a_start_that_is_broken_off_leaves_no_folder(service: Service) -> None:
     begun = "exporter.start()\n    print(os.environ[exporter.FOLDER], flush=True)\n    signal.raise_signal(15)"
-    service.edit("serving/granian.py", "exporter.start()", begun)
+    (name,) = (name for name in STARTED if (service.folder / f"serving/{name}.py").exists())
+    service.edit(f"serving/{name}.py", "exporter.start()", begun)
     result = subprocess.run(
-        [".venv/bin/python", "-m", "serving.granian"],
+        [".venv/bin/python", "-m", f"serving.{name}"],
         cwd=service.folder,
         env=clean_environment() | {"METRICS_PORT": str(service.metrics_port)},
         capture_output=True,
