@@ -46,7 +46,7 @@ def test_logs_one_json_line_a_request_with_its_id(service: Service) -> None:
 @promise("Logs")
 def test_requests_that_end_together_have_a_line_each(service: Service) -> None:
     together = "import asyncio, time\n    await asyncio.sleep(2 - time.time() % 1)\n    "
-    ok = 'return Health(status="ok")\n\n\n@router.get("/health/ready"'
+    ok = 'return Health(status="ok")\n\n\n@router.head("/health/ready"'
     service.edit("app/health.py", ok, together + ok)
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
         with ThreadPoolExecutor(50) as pool:
@@ -61,8 +61,8 @@ def test_requests_that_end_together_have_a_line_each(service: Service) -> None:
 def test_a_crash_is_logged_once_with_the_id_of_its_request_and_shown_to_nobody(service: Service) -> None:
     service.edit(
         "app/health.py",
-        'return Health(status="ok")\n\n\n@router.get("/health/ready"',
-        '1 / 0\n\n\n@router.get("/health/ready"',
+        'return Health(status="ok")\n\n\n@router.head("/health/ready"',
+        '1 / 0\n\n\n@router.head("/health/ready"',
     )
     with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"):
         response = service.get("/")
