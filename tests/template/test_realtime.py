@@ -215,13 +215,17 @@ def test_bad_input_gets_a_clear_answer_and_the_others_miss_nothing(alone: Servic
     path = "/channels/witness"
     token = {"Authorization": f"Bearer {TOKEN}"}
     for answer, status, words in (
-        (ask(alone, "GET", f"{path}/events", b"", **{"Last-Event-ID": "yesterday"}), 400, b"Last-Event-ID: not an id"),
+        (
+            ask(alone, "GET", f"{path}/events", b"", **{"Last-Event-ID": "yesterday"}),
+            400,
+            b"Last-Event-ID: not a message id",
+        ),
         (
             ask(alone, "GET", f"{path}/events", b"", **{"Last-Event-ID": "9" * 5000 + "-1"}),
             400,
-            b"Last-Event-ID: not an id",
+            b"Last-Event-ID: not a message id",
         ),
-        (ask(alone, "GET", f"{path}/poll?after=1"), 400, b"after: not an id"),
+        (ask(alone, "GET", f"{path}/poll?after=1"), 400, b"after: not a message id"),
         (ask(alone, "GET", f"{path}/poll?after={known}&wait=-1"), 400, b"wait: a number of seconds, at most 50"),
         (ask(alone, "GET", f"{path}/poll?after={known}&wait=nan"), 400, b"wait: a number of seconds, at most 50"),
         (ask(alone, "GET", f"/channels/{'x' * 10_000}/poll"), 414, b"target"),
