@@ -35,7 +35,7 @@ def test_refuses_a_folder_without_git_or_without_a_service(history: History, tmp
     (folder / ANSWERS).unlink()
     commit(folder)
     refused(history["3.0.0"], folder, f"no {ANSWERS}")
-    refused(history["3.0.0"], folder, "no folder", flags=("nowhere",), status=2)
+    refused(history["3.0.0"], folder, "nowhere is not a folder", flags=("nowhere",), status=2)
     shutil.rmtree(folder / ".git")
     (folder / ".git").write_text("gitdir: /nowhere/.git/worktrees/orders\n")
     refused(history["3.0.0"], folder, "not a git repository: /nowhere/.git/worktrees/orders")

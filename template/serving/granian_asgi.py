@@ -57,16 +57,22 @@ class Granian:
         if names.isdisjoint((b"content-length", b"transfer-encoding")):
             return await self.app(scope, receive, send)
         deadline = asyncio.get_running_loop().time() + self.seconds
-        complete = b"expect" in names  # such a client sends no body that nobody receives
+        complete = expects = b"expect" in names  # such a client sends no body that nobody receives
 
         async def receive_noted() -> Message:
-            nonlocal complete
+            nonlocal complete, expects
+            expects = False
             message = await receive()
             complete = not message.get("more_body", False)
             return message
 
+        async def send_noted(message: Message) -> None:
+            if expects and message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
         try:
-            await self.app(scope, receive_noted, send)
+            await self.app(scope, receive_noted, send_noted)
         finally:  # with a body unread granian closes the connection at once, and the client may lose the response
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
