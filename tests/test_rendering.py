@@ -17,7 +17,7 @@ from asgi_quickstart.options import TEMPLATE, Value, document, options
 
 from .pace import slowness
 from .promises import SERVERS
-from .service import BIN, NO_CODE, answers, clean_environment, combinations
+from .service import BIN, NO_CODE, answers, clean_environment
 
 MANAGERS = document()["managers"]["default"]
 
