@@ -3,7 +3,6 @@
 import os
 import re
 import resource
-import runpy
 import signal
 import socket
 import statistics
@@ -338,24 +337,6 @@ def test_the_new_worker_is_ready_before_the_old_one_is_told_to_stop(service: Ser
             pid = pid_of(service)
             longest = max(longest, time.monotonic() - started)
     assert longest < slowness()
-
-
-@pytest.mark.parametrize(("most", "hard"), [(10240, resource.RLIM_INFINITY), (61440, 100_000), (4096, 4096)])
-def test_the_limit_of_open_files_is_raised_as_far_as_the_kernel_allows(
-    service: Service, monkeypatch: pytest.MonkeyPatch, most: int, hard: int
-) -> None:
-    """macOS refuses more than a number of its own, whatever the hard limit is."""
-    limits = [(256, hard)]
-
-    def set_limit(what: int, wanted: tuple[int, int]) -> None:
-        if wanted[0] > most:
-            raise ValueError("current limit exceeds maximum limit")
-        limits.append(wanted)
-
-    monkeypatch.setattr(resource, "getrlimit", lambda what: limits[-1])
-    monkeypatch.setattr(resource, "setrlimit", set_limit)
-    runpy.run_path(str(service.folder / "serving/open_files.py"))["raise_limit"]()
-    assert limits == [(256, hard), (most, hard)]
 
 
 @promise("Limits")
