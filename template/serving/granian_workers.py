@@ -22,6 +22,7 @@ class Master(MPServer):
     """granian's master, which itself would give a new worker 3.5 seconds, ready or not."""
 
     status = 0
+    served = False  # whether any worker was ever ready
     wrks: list[Any]  # granian's own types are incomplete
 
     def startup(self, *arguments: Any) -> None:
@@ -69,7 +70,8 @@ class Master(MPServer):
         """Give up if one of them cannot start, or if no worker was ever ready."""
         dead = [number for number, worker in enumerate(self.wrks) if not worker.is_alive()]
         cannot_start = any(self.wrks[number].inner.exitcode == CANNOT_START for number in dead)
-        if cannot_start or not any(map(ready, self.wrks)):
+        self.served = self.served or any(map(ready, self.wrks))
+        if cannot_start or not self.served:
             self.status, self.interrupt_signal = CANNOT_START, True
             return
         for number in dead:

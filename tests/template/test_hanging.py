@@ -22,6 +22,7 @@ SETTINGS = {"HOST": "127.0.0.1", "DRAIN_SECONDS": "1"}
 TWO_WORKERS = SETTINGS | {"WEB_CONCURRENCY": "2"}
 YIELD = "        yield State(settings=settings, draining=draining)\n"
 HANG = "        print('it hangs', flush=True)\n        await __import__('asyncio').sleep(1000)\n"
+WAIT = "import os, time\nwhile os.path.exists('wait'):\n    time.sleep(0.01)"
 RAISE = "        raise RuntimeError('no goodbye')\n"
 
 every_server = pytest.mark.parametrize("service", [{"server": name} for name in SERVERS], ids=SERVERS, indirect=True)
@@ -51,6 +52,20 @@ def test_ctrl_c_ends_a_service_whose_lifespan_hangs(service: Service, word: str,
         os.killpg(service.process.pid, signal.SIGINT)
         ended(service, 15)
         assert nobody_listens(service)
+
+
+@pytest.mark.parametrize("service", [{"server": "granian"}], ids=["granian"], indirect=True)
+def test_a_service_that_has_served_replaces_a_worker_that_dies_while_it_starts(service: Service) -> None:
+    service.edit("main.py", "settings = load(Settings)", f"settings = load(Settings)\n{WAIT}")
+    with service.started("run", **SETTINGS, WEB_CONCURRENCY="1"):
+        wait = service.folder / "wait"
+        wait.touch()
+        for _ in range(2):
+            (victim,) = workers(service)
+            os.kill(victim, signal.SIGKILL)
+            eventually(lambda victim=victim: {*workers(service)} - {victim}, 20, lambda: service.log)  # type: ignore[misc]
+        wait.unlink()
+        eventually(lambda: service.get().status_code == 200, 20, lambda: service.log)
 
 
 @pytest.mark.parametrize("service", [{"server": "uvicorn"}], ids=["uvicorn"], indirect=True)
