@@ -1,7 +1,7 @@
 """hypercorn's connections, fixed: when a client leaves, its connection and its requests end."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from h2.errors import ErrorCodes
 from h2.events import DataReceived
@@ -35,10 +35,19 @@ class Connection(TCPServer):
 
 
 class Applications(TaskGroup):
-    """Reports a disconnect at once; hypercorn waits until the application has read the body, which may be never."""
+    """Reports a disconnect at once; hypercorn waits until the application has read the body, which may be never.
 
-    async def spawn_app(self, *given: Any) -> Any:
-        put: Any = await super().spawn_app(*given)
+    An application that calls `sys.exit` fails like one that raises any error; with hypercorn alone it ends the worker.
+    """
+
+    async def spawn_app(self, app: Any, *given: Any) -> Any:
+        async def contained(*called: Any) -> None:
+            try:
+                await app(*called)
+            except SystemExit as error:
+                raise RuntimeError("the application called sys.exit") from error
+
+        put: Any = await super().spawn_app(cast(Any, contained), *given)
         queue = put.__self__
 
         async def put_or_end(message: Any) -> None:

@@ -132,6 +132,50 @@ async def timing(request, call_next):
 """
 
 
+@pytest.mark.parametrize("service", [{"server": server} for server in SERVERS], indirect=True, ids=str)
+def test_an_endpoint_that_calls_exit_fails_and_ends_nothing_else(service: Service) -> None:
+    service.edit("main.py", "app.include_router(loans)", EXITS + "app.include_router(loans)")
+    with service.started("run", HOST="127.0.0.1", WEB_CONCURRENCY="1"), ThreadPoolExecutor() as pool:
+        other = pool.submit(service.get, "/other")
+        eventually(lambda: "other began" in service.log)
+        for path in "/exit", "/exit-in-thread":
+            assert service.get(path).status_code == 500
+            eventually(lambda path=path: f'"path": "{path}"' in service.log)  # type: ignore[misc]
+        assert service.get("/end").status_code == 200
+        assert other.result().status_code == 200
+    assert service.log.count("SystemExit: 3") == service.log.count("SystemExit: 1") == 1
+
+
+EXITS = """
+import asyncio
+import sys
+end = asyncio.Event()
+
+
+@app.get("/other")
+async def other() -> None:
+    print("other began", flush=True)
+    await end.wait()
+
+
+@app.get("/end")
+async def stop_waiting() -> None:
+    end.set()
+
+
+@app.get("/exit")
+async def leave() -> None:
+    sys.exit(3)
+
+
+@app.get("/exit-in-thread")
+def leave_in_thread() -> None:
+    sys.exit(1)
+
+
+"""
+
+
 @promise("Logs")
 def test_a_websocket_is_logged_once_without_its_query_and_its_crash_with_the_id(service: Service) -> None:
     endpoint = "\nfrom fastapi import WebSocket\n\n\n@app.websocket('/socket')\nasync def socket(websocket: WebSocket) -> None:\n"
