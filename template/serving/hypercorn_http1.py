@@ -4,7 +4,7 @@ import asyncio
 
 from h11 import DONE, NEED_DATA, SEND_BODY
 from hypercorn.events import Closed, Event, Updated
-from hypercorn.protocol.events import EndBody, StreamClosed
+from hypercorn.protocol.events import Body, EndBody, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11Protocol
 
@@ -24,6 +24,8 @@ class Rest:
     async def handle(self, event: StreamEvent) -> None:
         if isinstance(event, EndBody):
             await self.connection._maybe_recycle()
+        elif isinstance(event, Body):
+            await self.connection.send(Updated(idle=True))  # KEEP_ALIVE_SECONDS begin anew
         elif isinstance(event, StreamClosed):
             self.deadline.cancel()
 

@@ -253,6 +253,23 @@ def test_a_body_that_stalls_is_answered_408_and_one_that_breaks_off_is_no_crash(
     assert "ERROR" not in running.log[before:] and "Traceback" not in running.log[before:]
 
 
+@pytest.mark.parametrize("service", [{"server": "hypercorn"}], ids=["hypercorn"], indirect=True)
+def test_the_rest_of_an_answered_body_may_take_longer_than_an_idle_connection_is_kept(service: Service) -> None:
+    with service.started("run", HOST="127.0.0.1", KEEP_ALIVE_SECONDS="1"), connect(service) as client:
+        client.sendall(POST % b"/nothing" + b"Content-Length: 6\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b'"Not Found"}'):
+            answer += client.recv(65536)
+        for _ in range(6):
+            client.sendall(b"x")
+            client.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+        client.settimeout(10)
+        client.sendall(GET + b"\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 @promise("Slow clients", fixture="running")
 def test_slow_but_honest_clients_are_served(running: Service) -> None:
     def uploads() -> bytes:
