@@ -15,7 +15,7 @@ from asgi_quickstart.options import document
 from .. import containers, once
 from ..service import Service
 from . import probes
-from .test_install import TOOLS, as_of, user_environment
+from .test_install import TOOLS, dated, user_environment
 
 BASES: list[str] = list(document()["images"]["default"])
 MANAGERS: Mapping[str, dict[str, str]] = document()["managers"]["default"]
@@ -87,9 +87,14 @@ def try_to_build(service: Service, *options: str) -> subprocess.CompletedProcess
     return try_to_make(service, "image", containers.environment(), *variables("refused", *options))
 
 
+def write_index(file: Path, **variables: str) -> None:
+    """Write the variables that a build is given as a secret, with the date as of which uv resolves."""
+    file.write_text("".join(f"{name}={value}\n" for name, value in (variables | dated()).items()))
+
+
 def variables(tag: str, *options: str) -> list[str]:
     index = containers.HOME / "index"
-    index.write_text(f"UV_EXCLUDE_NEWER={as_of()}\nPOETRY_PYPI_MIRROR_URL={PyPI.simple_url}\nPASSWORD=planted-secret\n")
+    write_index(index, POETRY_PYPI_MIRROR_URL=PyPI.simple_url, PASSWORD="planted-secret")
     secrets = [f"--secret=id=ca,src={containers.CA}", f"--secret=id=index,src={index}"]
     pull = [] if any(option.startswith("--pull") for option in options) else ["--pull-never"]
     given = [*pull, "--quiet", f"--tag={OURS}/{tag}", *secrets, *options]

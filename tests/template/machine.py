@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import containers
 from ..service import BIN, Service, eventually
-from .test_install import CACHE, as_of
+from .test_install import CACHE, dated
 
 IMAGE = "localhost/machine"
 # systemd mounts what its units see; and a unit filters system calls itself.
@@ -53,7 +53,7 @@ def booted(shared: Path) -> Iterator[Machine]:
     cache = CACHE / "uv"
     cache.mkdir(parents=True, exist_ok=True)
     settings = {"UV_CACHE_DIR": str(cache), "UV_LINK_MODE": "copy", "UV_PYTHON_PREFERENCE": "only-system"}
-    settings |= {"SSL_CERT_FILE": containers.CA} | ({"UV_EXCLUDE_NEWER": as_of()} if as_of() else {})
+    settings |= {"SSL_CERT_FILE": containers.CA} | dated()
     try:
         containers.podman(
             "run",

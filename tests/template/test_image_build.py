@@ -25,7 +25,6 @@ from ..service import BIN, Service, clean_environment
 from . import images
 from .images import BASES, MANAGERS, OURS, Images
 from .test_image import inspect
-from .test_install import as_of
 
 pytestmark = pytest.mark.slow
 
@@ -236,9 +235,8 @@ def test_a_private_index_with_a_certificate_of_its_own_is_used_and_leaves_no_tra
         services[manager].edit("Dockerfile", "\nENV VIRTUAL_ENV=", f"\nENV AGAIN={time.time()} VIRTUAL_ENV=")
     with private_index(wheels, tmp_path) as address:
         url = f"https://me:index-password@{address}/simple"
-        (tmp_path / "index").write_text(
-            f"PIP_INDEX_URL={url}\nPIP_NO_CACHE_DIR=1\n"
-            f"UV_DEFAULT_INDEX={url}\nUV_NO_CACHE=1\nUV_EXCLUDE_NEWER={as_of()}\n"
+        images.write_index(
+            tmp_path / "index", PIP_INDEX_URL=url, PIP_NO_CACHE_DIR="1", UV_DEFAULT_INDEX=url, UV_NO_CACHE="1"
         )
         ca = f"--secret=id=ca,src={tmp_path / 'ca.pem'}"
         index = f"--secret=id=index,src={tmp_path / 'index'}"

@@ -33,6 +33,11 @@ def as_of() -> str:
     return str(tool["uv"]["exclude-newer"])
 
 
+def dated() -> dict[str, str]:
+    """The variable that makes uv resolve as of then."""
+    return {"UV_EXCLUDE_NEWER": as_of()} if as_of() else {}
+
+
 def user_environment(manager: str, folder: Path) -> Mapping[str, str]:
     """A user who has the manager, an empty HOME, and releases up to the kept date."""
     programs = [TOOLS / manager / "bin"] if manager not in ("uv", "pip") else [BIN] if manager == "uv" else []
