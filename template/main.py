@@ -58,10 +58,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     with draining, watchdog, SlowReaders(settings.header_seconds):
         ready()
         yield State(settings=settings, draining=draining)
+    # All requests are answered.
     # :: if telemetry == "full"
     send_last_traces()
     # :: endif
-    # All requests are answered: close here what you opened.
+    # Close here what you opened.
 
 
 class Service(FastAPI):

@@ -5,7 +5,9 @@ from textwrap import indent
 
 import pytest
 
-from .service import write_service
+from .conftest import Quickstart
+from .made_history import commit, git
+from .service import Service, write_service
 from .snippets import block
 
 PAGE = "service.md"
@@ -48,10 +50,9 @@ class AsyncConnectionPool:
 """
 
 
-@pytest.mark.slow
-def test_the_pool_is_open_from_before_the_first_request_until_after_the_last_one(tmp_path: Path) -> None:
-    """psycopg has a stand-in: no database is needed to see when the pool is open."""
-    service = write_service(tmp_path / "service")
+def with_pool(folder: Path) -> Service:
+    """A service edited as the page tells; psycopg has a stand-in, because no database is needed."""
+    service = write_service(folder)
     (service.folder / "psycopg_pool.py").write_text(STAND_IN)
     bring = "from psycopg_pool import AsyncConnectionPool\n"
     setting, shared = block(PAGE, "`.env.example` and the README too:\n"), block(PAGE, "in `app/state.py`:\n")
@@ -67,7 +68,26 @@ def test_the_pool_is_open_from_before_the_first_request_until_after_the_last_one
         "main.py", "app.include_router(health)", "app.include_router(health)\napp.include_router(orders.router)"
     )
     (service.folder / "app/orders.py").write_text(ROUTER + endpoint)
+    return service
+
+
+@pytest.mark.slow
+def test_the_pool_is_open_from_before_the_first_request_until_after_the_last_one(tmp_path: Path) -> None:
+    service = with_pool(tmp_path / "service")
     with service.started("run", WEB_CONCURRENCY="1"):
         assert service.get("/orders").json() == [1, 2]
         assert "pool opened" in service.log and "pool closed" not in service.log
     assert "pool closed" in service.log
+
+
+def test_a_service_with_the_pool_takes_every_other_choice_without_a_conflict(
+    quickstart: Quickstart, tmp_path: Path
+) -> None:
+    folder = with_pool(tmp_path / "service").folder
+    git(folder, "init", "--quiet")
+    commit(folder)
+    for choice in "telemetry=full", "realtime=full", "server=granian", "server=hypercorn", "image=slim":
+        updated = quickstart("update", str(folder), f"--{choice}", "--no-install")
+        assert updated.returncode == 0, (choice, updated.stdout + updated.stderr)
+        git(folder, "reset", "--quiet", "--hard")
+        git(folder, "clean", "--quiet", "--force", "-d")
