@@ -95,7 +95,7 @@ def test_an_environment_that_is_a_link_stays_on_the_way_back(
     (folder / ".venv").symlink_to(tmp_path / ".git/shared")
     result = update(history["1.0.0"], folder, "--manager=pdm", does=f"{LOCKS}; exit {status}")
     assert status == result.returncode
-    assert "To go back:\n  git -C . restore --staged --worktree . && make -C . setup\n" in result.stdout
+    assert "To go back:\n  git -C . restore --staged --worktree . && rm -f ./.pdm-python && make -C . setup\n" in result.stdout
     git(folder, "reset", "--quiet", "--hard")
     assert "rm -r .venv" not in updated(history["1.0.0"], folder, "--manager=pdm")
     assert (folder / ".venv").is_symlink()
@@ -119,7 +119,7 @@ def test_the_way_back_without_a_lock_removes_only_an_environment_that_the_update
     before = contents(folder)
     if there:
         (folder / ".venv").mkdir()
-    result = update(history["2.0.0"], folder, *flags)
+    result = update(history["2.0.0"], folder, *flags, does=LOCKS + ("; touch .pdm-python" if flags else ""))
     assert 0 == result.returncode, result.stderr
     go_back(result.stdout, folder)
     assert before == contents(folder)

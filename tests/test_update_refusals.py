@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def test_refuses_what_is_not_committed(history: History, written: Write) -> None:
     folder = written()
     (folder / "notes.txt").write_text("mine")
-    refused(history["3.0.0"], folder, "not committed", "commit or stash")
+    refused(history["3.0.0"], folder, "not committed (orders/notes.txt)", "commit or stash")
     git(folder, "config", "status.showUntrackedFiles", "no")
     refused(history["3.0.0"], folder, "not committed", flags=(OFF,))
     (folder / "notes.txt").unlink()

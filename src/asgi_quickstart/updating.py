@@ -177,6 +177,8 @@ def way_back(update: Update, *, installed: bool) -> str:
     path, place = shlex.quote(str(update.path)), update.path / ".venv"
     locked = (update.path / update.managers[0].writes[0]).exists()  # otherwise nothing can be installed
     steps = [f"git -C {path} restore --staged --worktree ."]
+    if left := [f"{path}/{name}" for name in update.managers[1].leaves if update.switched]:
+        steps.append(f"rm -f {' '.join(left)}")
     if installed and not place.is_symlink() and (update.switched if locked else not place.exists()):
         steps.append(f"rm -rf {path}/.venv")
     return " && ".join([*steps, f"make -C {path} setup"] if installed and locked else steps)

@@ -29,9 +29,11 @@ def check(path: Path) -> None:
         if mark.islower():
             undo = f"`git update-index --no-assume-unchanged {name}`"
             raise Error(f"{name} is marked assume-unchanged, so git would not see your changes to it: {undo}")
-    if git.run("status", "--porcelain", "--untracked-files=normal", "--", ".", folder=path, neutral=False):
+    changed = git.run("status", "--porcelain", "--untracked-files=normal", "--", ".", folder=path, neutral=False)
+    if changed:
+        first = os.fsdecode(changed.splitlines()[0][3:])
         raise Error(
-            f"{path} has changes that are not committed, so an update could not be undone: commit or stash them"
+            f"{path} has changes that are not committed ({first}), so an update could not be undone: commit or stash them"
         )
 
 
