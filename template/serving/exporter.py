@@ -40,7 +40,7 @@ def start() -> None:
     try:
         start_http_server(settings.metrics_port, settings.host, registry)
     except OSError as error:
-        sys.exit(f"HOST, METRICS_PORT: {error}")
+        sys.exit(f"HOST, METRICS_PORT: {error} (address {settings.host}:{settings.metrics_port})")
 
 
 class Total(Collector):

@@ -30,7 +30,7 @@ class Server(Master):
         try:
             self._sso = self._listening()
         except OSError as error:  # granian would panic
-            sys.exit(f"HOST, PORT, UNIX_SOCKET: {error}")
+            sys.exit(f"HOST, PORT, UNIX_SOCKET: {error} ({self.bind_uds or f'{self.bind_addr}:{self.bind_port}'})")
         if self._sso.family != socket.AF_UNIX:  # connections inherit it; otherwise small chunks are delayed by 40 ms
             self._sso.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._ssp = None

@@ -97,14 +97,14 @@ def load(settings: type[Settings]) -> Settings:
     """Read the settings; an invalid value ends the process with CANNOT_START and a line that names it."""
     try:
         return settings()
-    except SettingsError as error:  # a file that cannot be read
-        print(f"{error}: {error.__cause__}", file=sys.stderr)
+    except (SettingsError, OSError, UnicodeDecodeError) as error:  # a secret file, or else .env, cannot be read
+        print(f"{error}: {error.__cause__ or settings.model_config['env_file']}", file=sys.stderr)
         raise SystemExit(CANNOT_START) from None
     except ValidationError as error:
         for wrong in error.errors():
-            if wrong["type"] == "default_factory_not_called":  # a consequence of another error
-                continue
-            # Without the value, which may be a secret.
-            name = (settings.model_config["env_nested_delimiter"] or "_").join(map(str, wrong["loc"])).upper()
-            print(f"{name}: {wrong['msg']}" if name else wrong["msg"], file=sys.stderr)
+            if wrong["type"] != "default_factory_not_called":  # a consequence of another error
+                # Without the value, which may be a secret.
+                name = (settings.model_config["env_nested_delimiter"] or "_").join(map(str, wrong["loc"])).upper()
+                problem = "not set, and has no default" if wrong["type"] == "missing" else wrong["msg"]
+                print(f"{name}: {problem}" if name else problem, file=sys.stderr)
         raise SystemExit(CANNOT_START) from None

@@ -34,3 +34,16 @@ def test_an_invalid_value_prevents_the_start_with_a_line_that_names_it(
     assert stop.value.code == 3
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("PORT: Input should be a valid integer")
+
+
+def test_a_file_that_cannot_be_read_prevents_the_start_with_a_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"NAME=caf\xe9")
+    monkeypatch.setitem(Settings.model_config, "env_file", file)
+    with pytest.raises(SystemExit) as stop:
+        load(Settings)
+    assert stop.value.code == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f": {file}")
