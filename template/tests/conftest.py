@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-# Settings of a developer's shell or .env must not affect the tests.
+# `.env`, and settings of serving in a developer's shell, must not affect the tests; your own settings in the environment do.
 os.environ["ENV_FILE"] = os.devnull
 
 from serving.settings import ServingSettings  # noqa: E402
