@@ -95,7 +95,10 @@ def test_an_environment_that_is_a_link_stays_on_the_way_back(
     (folder / ".venv").symlink_to(tmp_path / ".git/shared")
     result = update(history["1.0.0"], folder, "--manager=pdm", does=f"{LOCKS}; exit {status}")
     assert status == result.returncode
-    assert "To go back:\n  git -C . restore --staged --worktree . && rm -f ./.pdm-python && make -C . setup\n" in result.stdout
+    assert (
+        "To go back:\n  git -C . restore --staged --worktree . && rm -f ./.pdm-python && make -C . setup\n"
+        in result.stdout
+    )
     git(folder, "reset", "--quiet", "--hard")
     assert "rm -r .venv" not in updated(history["1.0.0"], folder, "--manager=pdm")
     assert (folder / ".venv").is_symlink()
