@@ -22,7 +22,6 @@ from .open_files import raise_limit
 from .recycling import MASTER
 
 logger = logging.getLogger("gunicorn.error")
-
 HERE = Path.cwd()
 
 
@@ -135,11 +134,8 @@ def _recycle(server: Arbiter) -> None:
 
 
 def _restart(server: Arbiter) -> None:
-    """Start new workers; gunicorn then ends the oldest, so that there is always one that accepts.
-
-    While earlier ones start, try again a second later: many signals in a row would pile up workers.
-    """
-    if _starting(server, server.timeout):  # a start that hangs is not waited for
+    """Start new workers; gunicorn then ends the oldest, so that there is always one that accepts."""
+    if _starting(server, server.timeout):  # many signals would pile up workers; one that hangs is not waited for
         signal.alarm(1)
     else:
         server.manage_workers()  # as above
