@@ -127,7 +127,7 @@ def nginx(folder: Path, port: int, address: str, without: str = "$^") -> Iterato
 
 
 @contextmanager
-def caddy(folder: Path, port: int, address: str) -> Iterator[None]:
+def caddy(folder: Path, port: int, address: str) -> Iterator[subprocess.Popen[bytes]]:
     """Caddy on that port, with a certificate of its own, in front of that address."""
     text = snippet("Caddy", {"api.example.com": f"https://localhost:{port}", "127.0.0.1:8000": address})
     folder.mkdir()
@@ -137,12 +137,12 @@ def caddy(folder: Path, port: int, address: str) -> Iterator[None]:
     )
     with running(
         [str(BIN / "caddy"), "run", "--config", str(folder / "Caddyfile")], folder, f"https://localhost:{port}"
-    ):
-        yield
+    ) as process:
+        yield process
 
 
 @contextmanager
-def running(command: list[str], folder: Path, url: str) -> Iterator[None]:
+def running(command: list[str], folder: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
     """A proxy, from its first answer on."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -151,7 +151,7 @@ def running(command: list[str], folder: Path, url: str) -> Iterator[None]:
     try:
         with client(url) as asking:
             eventually(lambda: asking.get("/").status_code, message=(folder / "log").read_text)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(20)

@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from ..promises import promise
 from ..service import Service, clean_environment, eventually, free_port
 from . import probes
-from .fronts import caddy
-from .posting import answered, posting
+from .fronts import caddy, client
+from .posting import LOAN, answered, posting
 from .processes import master
 from .test_drain import ONE_WORKER, ask, ended, everything
 
@@ -128,3 +129,36 @@ def test_behind_a_proxy_that_waits_a_stop_and_a_start_lose_no_request(
             clients.close()
     record_property("figure", f"behind Caddy, stopped and started twice: {posted}")
     assert posted.lost == []
+
+
+@promise("Restart")
+def test_a_proxy_that_is_late_to_notice_uses_no_connection_that_the_service_has_closed(
+    service: Service, tmp_path: Path
+) -> None:
+    """A busy machine may run the proxy only when the service has closed idle connections, and requests have come."""
+    settings = {"HOST": "127.0.0.1", "WEB_CONCURRENCY": "1"}
+    port = free_port()
+    with ExitStack() as stack:
+        with service.started("run", **settings):
+            proxy = stack.enter_context(caddy(tmp_path / "caddy", port, f"127.0.0.1:{service.port}"))
+            clients = [stack.enter_context(client(f"https://localhost:{port}")) for _ in range(20)]
+            pool = stack.enter_context(ThreadPoolExecutor(len(clients)))
+            assert [answer.status_code for answer in pool.map(post, clients)] == [200] * len(clients)
+            proxy.send_signal(signal.SIGSTOP)
+            stack.callback(proxy.send_signal, signal.SIGCONT)
+        asking = [pool.submit(post, each) for each in clients]
+        eventually(lambda: received(port) == len(clients))
+        with service.started("run", **settings):
+            proxy.send_signal(signal.SIGCONT)
+            assert [each.result().status_code for each in asking] == [200] * len(clients)
+
+
+def post(client: httpx2.Client) -> httpx2.Response:
+    return client.post("/loans/quote", json=LOAN, timeout=30)
+
+
+def received(port: int) -> int:
+    """Connections with bytes that the proxy on this port has not read yet."""
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table if line.split()[1].endswith(f":{port:04X}")]
+    return sum(row[3] == "01" and not row[4].endswith(":00000000") for row in rows)
