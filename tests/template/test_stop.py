@@ -55,9 +55,8 @@ def test_who_has_connected_before_is_answered(service: Service) -> None:
 def test_nobody_connects_after_it(service: Service, may: str) -> None:
     """Who did could still be cut off. TCP tries again by itself, and finds the next process, or is refused."""
     probes.add_to(service)
-    if (
-        may and os.geteuid() == 0
-    ):  # otherwise nobody has that capability; some kernels want it for a socket's own filter
+    # Some kernels want that capability for a filter of the socket; only root has it.
+    if may and os.geteuid() == 0:
         service.edit("Makefile", "\t.venv/bin/", f"\t{may}.venv/bin/")
     with service.started("run", **ONE_WORKER), ThreadPoolExecutor() as pool:
         asking = pool.submit(service.get, "/slow?seconds=3")
