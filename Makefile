@@ -74,7 +74,7 @@ $(PEERS:%=$(TOOLS)/%): BASE = $(PEER_PYTHON)
 $(TOOLS)/%: BASE ?= $(BIN)/python
 $(TOOLS)/%: $(LOCKS)/%.txt | $(BIN)/uv
 	@echo "Setting up $*"
-	$(BIN)/uv venv --quiet --clear --python $(BASE) $@
+	$(BIN)/uv venv --quiet --clear --python "$(BASE)" $@
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $@/bin/python --require-hashes $<
 	touch $@
 

@@ -19,6 +19,7 @@ SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "growth": growth.measure,
     "tool": tool.measure,
 }
+MOST_FILES = 5_200  # 5,000 connections, and some
 QUICK = ("stack", "layers", "client", "throughput", "start")
 
 
@@ -30,13 +31,22 @@ def main(words: list[str]) -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that the servers end too
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # 5,000 connections
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if "growth" in wanted and most < MOST_FILES:
+        print(f"The load needs {MOST_FILES} open files: `ulimit -n {MOST_FILES}`; it may have {most}", file=sys.stderr)
+        return 2
     file = results.QUICK if quick else results.LATEST
     if quick:
         file.unlink(missing_ok=True)  # it is of this run alone
     for name in wanted:
         began = time.monotonic()
         figures = SECTIONS[name](quick)
+        if name in ("throughput", "parts") and all(row["contestant"] != throughput.FOUNDING for row in figures["rows"]):
+            print(
+                f"{name}: without the founding set-up there are no ratios; not saved:\n{figures['out']}",
+                file=sys.stderr,
+            )
+            return 1
         saved = results.save({name: figures}, file)
         print(f"\n{report.tables(saved)[name]}\n{name} took {time.monotonic() - began:.0f} s\n", flush=True)
     if not quick:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -47,7 +48,7 @@ class Contestant:
     @property
     def module(self) -> str:
         """The module that has the application."""
-        return re.findall(r" (\w+):app", self.command)[0] if ":app" in self.command else "main"
+        return re.findall(r" ([\w.]+):app", self.command)[0] if ":app" in self.command else "main"
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Running:
     def answers(self) -> bool:
         try:
             return ask(self.port, "/plain", None)[0].status == 200
-        except OSError:
+        except (OSError, HTTPException):
             return False
 
 
@@ -79,6 +80,13 @@ FOUNDING = Contestant(
     "founding",
     "FastAPI, founding set-up",
     "gunicorn founding:app -k uvicorn.workers.UvicornWorker -c uvicorn.conf.py -b 127.0.0.1:{port}",
+)
+AGAIN = replace(FOUNDING, key="again", title="the same once more, for the noise")
+ANNOTATED = Contestant(
+    "annotated",
+    "FastAPI, responses annotated",
+    FOUNDING.command.replace("founding:app", "contestants.annotated:app").replace("-c ", f"-c {APPS.name}/"),
+    HERE,
 )
 OTHERS = [
     gunicorn("bare", "bare ASGI", "bare"),
@@ -107,7 +115,7 @@ def quickstart(server: str, folder: Path) -> Contestant:
 
 def contestants(folder: Path) -> list[Contestant]:
     """All of them, the founding set-up first."""
-    return [FOUNDING, *(quickstart(server, folder) for server in SERVERS), *OTHERS]
+    return [FOUNDING, AGAIN, ANNOTATED, *(quickstart(server, folder) for server in SERVERS), *OTHERS]
 
 
 @contextmanager

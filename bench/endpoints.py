@@ -7,7 +7,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 
 from .contestants.data import AREAS, CHUNKS, PARTS, ROWS
-from .load import Exchange
+from .load import Dead, Exchange, Wrong
 
 GOOD, BAD = {"name": "lamp", "quantity": 3, "price": 19.5}, {"name": "lamp", "quantity": 0, "price": 19.5}
 
@@ -65,7 +65,23 @@ def ask(port: int, target: str, body: dict[str, Any] | None) -> tuple[HTTPRespon
 
 def exchange(port: int, endpoint: Endpoint) -> Exchange:
     """The request, and the bytes of the right answer as this server writes it (JSON's spaces differ)."""
-    return Exchange(endpoint.request, ask(port, endpoint.target, endpoint.body)[1])
+    try:
+        response, body = ask(port, endpoint.target, endpoint.body)
+    except (OSError, HTTPException) as error:
+        raise Dead(f"no answer: {error!r}") from None
+    if response.status != 200 or not right(endpoint, response, body):
+        raise Wrong(f"{endpoint.name}: answered {response.status} {body[:100]!r}")
+    return Exchange(endpoint.request, body)
+
+
+def right(endpoint: Endpoint, response: HTTPResponse, body: bytes) -> bool:
+    """Whether this is the endpoint's answer."""
+    if isinstance(endpoint.answer, bytes):
+        return body == endpoint.answer
+    try:
+        return response.headers.get_content_type() == "application/json" and bool(json.loads(body) == endpoint.answer)
+    except ValueError:
+        return False
 
 
 def faults(port: int) -> Iterator[str]:
@@ -82,16 +98,8 @@ def _faults(port: int, endpoint: Endpoint) -> Iterator[str]:
     if response.status != 200:
         yield f"{endpoint.name}: status {response.status}"
         return
-    kind = response.headers.get_content_type()
-    if isinstance(endpoint.answer, bytes):
-        right = body == endpoint.answer
-    else:
-        try:
-            right = kind == "application/json" and json.loads(body) == endpoint.answer
-        except ValueError:
-            right = False
-    if not right:
-        yield f"{endpoint.name}: answered {kind} {body[:100]!r}"
+    if not right(endpoint, response, body):
+        yield f"{endpoint.name}: answered {response.headers.get_content_type()} {body[:100]!r}"
     if endpoint.name == "stream" and response.getheader("transfer-encoding") != "chunked":
         yield "stream: not streamed"
     if endpoint.refused:

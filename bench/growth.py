@@ -49,9 +49,10 @@ def routes(counts: Iterable[int]) -> Iterator[Point]:
 
 def middlewares(counts: Iterable[int]) -> Iterator[Point]:
     """So many middlewares that do nothing."""
+    only = replace(JSON, target="/route0/1", answer={"id": 1})
     for count in counts:
-        yield Point("pure ASGI", count, growing("starlette", pure=count), replace(JSON, target="/route0/1"))
-        yield Point("BaseHTTPMiddleware", count, growing("starlette", base=count), replace(JSON, target="/route0/1"))
+        yield Point("pure ASGI", count, growing("starlette", pure=count), only)
+        yield Point("BaseHTTPMiddleware", count, growing("starlette", base=count), only)
 
 
 def connections(counts: Iterable[int], folder: Path) -> Iterator[Point]:
@@ -111,6 +112,8 @@ def rate(point: Point, folder: Path, seconds: float) -> float:
     with started(point.contestant, folder, list(point.cores) or None) as running:
         exchanged = exchange(running.port, point.endpoint)
         with on(CORES[-1:]):
-            answered = load.saturate(running.port, exchanged, point.connections, seconds).rate
+            measured = load.saturate(running.port, exchanged, point.connections, seconds)
         os.truncate(running.log, 0)  # the access log
-        return answered
+        if measured.lost:
+            raise Wrong(f"{measured.lost} requests were closed without an answer")
+        return measured.rate

@@ -40,6 +40,7 @@ class Load:
     rate: float
     answers: int
     latencies: list[float] = field(default_factory=list)
+    lost: int = 0  # requests on connections that were closed without a byte of an answer
 
     def percentile(self, percent: float) -> float:
         """Seconds within which so many percent of the requests were answered."""
@@ -81,7 +82,14 @@ class Client:
         self.port = port
         self.exchange = exchange
         self.selector = selectors.DefaultSelector()
-        self.connections = [self.open() for _ in range(connections)]
+        self.lost = 0
+        self.connections: list[Connection] = []
+        try:
+            for _ in range(connections):
+                self.connections.append(self.open())
+        except BaseException:
+            self.close()
+            raise
 
     def open(self) -> Connection:
         try:
@@ -111,8 +119,28 @@ class Client:
         try:
             connection.socket.send(self.exchange.request)
         except OSError:
-            self.reopen(connection)
+            self.again(connection)
+
+    def again(self, connection: Connection) -> None:
+        """Send what was not answered on a new connection."""
+        self.lost += 1
+        self.reopen(connection)
+        try:
             connection.socket.send(self.exchange.request)
+        except OSError as error:
+            raise Dead(f"it closes connections: {error}") from None
+
+    def finish(self) -> int:
+        """Let the server answer what it has, so many; otherwise it would do so in the turn of the next one."""
+        deadline = perf_counter() + PATIENCE
+        count = 0
+        while any(connection.due for connection in self.connections):
+            for connection in self.answered(0.1):
+                connection.due = 0.0
+                count += 1
+            if perf_counter() > deadline:
+                raise Dead(f"it has not answered for {PATIENCE:.0f} s")
+        return count
 
     def answered(self, timeout: float) -> Iterator[Connection]:
         """The connections on which a whole answer has come, each checked."""
@@ -127,9 +155,10 @@ class Client:
             if not data:
                 if connection.received:
                     raise Dead(f"it broke off within an answer: {connection.received[:200]!r}")
-                self.reopen(connection)
                 if connection.due:
-                    self.send(connection)
+                    self.again(connection)
+                else:
+                    self.reopen(connection)
                 continue
             answer = connection.received + data
             body = answer[answer.find(b"\r\n\r\n") + 4 :]  # the answers with a length, which are most, in one look
@@ -150,11 +179,13 @@ def client(port: int, exchange: Exchange, connections: int) -> Iterator[Client]:
     """A client, without the garbage collector's pauses."""
     gc.collect()
     gc.disable()
-    one = Client(port, exchange, connections)
     try:
-        yield one
+        one = Client(port, exchange, connections)
+        try:
+            yield one
+        finally:
+            one.close()
     finally:
-        one.close()
         gc.enable()
 
 
@@ -176,7 +207,7 @@ def saturate(port: int, exchange: Exchange, connections: int, seconds: float) ->
             now = perf_counter()
             if now - last > PATIENCE:
                 raise Dead(f"it has not answered for {PATIENCE:.0f} s")
-        return Load((count - early) / (now - start), count)
+        return Load((count - early) / (now - start), count + one.finish(), lost=one.lost)
 
 
 def at_rate(port: int, exchange: Exchange, connections: int, seconds: float, rate: float) -> Load:
@@ -205,4 +236,4 @@ def at_rate(port: int, exchange: Exchange, connections: int, seconds: float, rat
                 free.append(connection)
             if now - last > PATIENCE:
                 raise Dead(f"it has not answered for {PATIENCE:.0f} s")
-        return Load(len(latencies) / seconds, total, latencies)
+        return Load(len(latencies) / seconds, total, latencies, one.lost)

@@ -37,9 +37,9 @@ def throughput(figures: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             "Throughput, relative to the founding set-up:\n",
-            cells(lambda row: f"{row['ratio']:.2f}" if row["ratio"] else "-"),
-            "Responses for the same CPU time of the server, relative to the founding set-up; the two tables agree on an idle machine,"
-            " and this one holds on a busy one too:\n",
+            cells(lambda row: f"{row['ratio']:.2f}{plus_minus(row)}" if row["ratio"] else "-"),
+            "Responses for the same CPU time of the server, relative to the founding set-up; what else the machine does disturbs"
+            " this less:\n",
             cells(lambda row: f"{row['cpu_ratio']:.2f}" if row["cpu_ratio"] else "-"),
             "Latency in milliseconds at half of the contestant's own throughput, p50 / p99:\n",
             cells(lambda row: f"{row['p50_ms']:.2f} / {row['p99_ms']:.2f}" if row["p50_ms"] else "-"),
@@ -47,6 +47,11 @@ def throughput(figures: Mapping[str, Any]) -> str:
             cells(lambda row: f"{row['rate']:,} ({row['least']:,} to {row['most']:,})<br>{row['cpu_us']:.0f} µs"),
         ]
     ) + failures(figures)
+
+
+def plus_minus(row: Mapping[str, Any]) -> str:
+    """How far the middle half of the rounds' ratios reaches to either side."""
+    return f" ±{row['spread']:.2f}" if row.get("spread") else ""
 
 
 def start(figures: Mapping[str, Any]) -> str:
@@ -97,6 +102,7 @@ def growth(figures: Mapping[str, Any]) -> str:
 def tool(figures: Mapping[str, Any]) -> str:
     """Generators."""
     heads = ["", "to the files", "to the first response", "files", "packages"]
+    failed = {one["title"] for one in figures["out"]}
     rows = [
         [
             row["title"],
@@ -106,10 +112,10 @@ def tool(figures: Mapping[str, Any]) -> str:
             str(row["packages"]),
         ]
         for row in figures["rows"]
+        if row["title"] not in failed
     ]
-    absent = ", ".join(one["title"] for one in figures["out"])  # why, is in the results: mostly it is the machine
-    sentence = f"\nNot measured, because they did not run on this machine: {absent}.\n"
-    return grid(heads, rows) + (sentence if absent else "")
+    python = f"\nAll with Python {figures['python']}.\n" if "python" in figures else ""
+    return grid(heads, rows) + python + failures(figures)
 
 
 def client(figures: Mapping[str, Any]) -> str:
@@ -153,8 +159,9 @@ TABLES: dict[str, Callable[[Any], str]] = {
 def origin(section: Mapping[str, Any]) -> str:
     """Where a section's figures come from."""
     machine, figures = section["machine"], section["figures"]
+    commit = f", commit {section['commit']}" if "commit" in section else ""
     return (
-        f"\nMedian of {figures['rounds']} rounds, {section['date']}: {machine['processor']}, {machine['cores']} cores, "
+        f"\nMedian of {figures['rounds']} rounds, {section['date']}{commit}: {machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_gb']} GB, {machine['system']}, {machine['kernel']}, Python {machine['python']}.\n"
     )
 

@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ QUICK = BENCH.parents[1] / "bench" / "quick.json"  # for a look, not for the doc
 
 VERSIONS = """
 import importlib.metadata as metadata, json
-print(json.dumps({one.name.lower(): one.version for one in metadata.distributions()}))
+print(json.dumps({one.name.lower().replace("_", "-"): one.version for one in metadata.distributions()}))
 """
 GENERATORS = ("cookiecutter", "fastapi-fastkit", "fastapi-new", "fastapi-template")
 MEASURED = (
@@ -63,7 +65,19 @@ def versions() -> dict[str, str]:
             output = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=True).stdout
             wanted = MEASURED if environment == "bench" else (environment,)
             found |= {name: number for name, number in json.loads(output).items() if name in wanted}
+    for name, words in (("nginx", ["nginx", "-v"]), ("wrk", ["wrk", "-v"])):
+        if shutil.which(name):
+            said = subprocess.run(words, capture_output=True, text=True)
+            found[name] = re.findall(r"(?:nginx/|wrk )(\S+)", said.stdout + said.stderr)[0]
     return dict(sorted(found.items()))
+
+
+def commit() -> str:
+    """The state of this repository that was measured."""
+    said = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=LATEST.parent, capture_output=True, text=True
+    )
+    return said.stdout.strip() or "unknown"
 
 
 def load(file: Path = LATEST) -> dict[str, Any]:
@@ -75,7 +89,12 @@ def load(file: Path = LATEST) -> dict[str, Any]:
 def save(sections: Mapping[str, Any], file: Path = LATEST) -> dict[str, Any]:
     """Put sections that were measured now into the file, and leave the others as they are."""
     whole = load(file)
-    origin = {"date": datetime.now(UTC).date().isoformat(), "machine": machine(), "versions": versions()}
+    origin = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit(),
+        "machine": machine(),
+        "versions": versions(),
+    }
     for name, figures in sections.items():
         whole["sections"][name] = origin | {"figures": figures}
     whole["sections"] = dict(sorted(whole["sections"].items()))

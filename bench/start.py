@@ -34,13 +34,15 @@ def importing(contestant: Contestant | None, home: Path) -> float:
     folder = contestant.folder if contestant else home
     start = perf_counter()
     with on(CORES[:1]):
-        subprocess.run(
+        result = subprocess.run(
             [BENCH / "bin" / "python", "-c", words],
             cwd=folder,
             env=environment(contestant, home, 8000),
             capture_output=True,
-            check=True,
+            text=True,
         )
+    if result.returncode:
+        raise Dead(f"it cannot be imported: {result.stderr.strip()[-500:]}")
     return perf_counter() - start
 
 
@@ -113,7 +115,7 @@ def measure(quick: bool, chosen: Callable[[Path], list[Contestant]] = contestant
         "rounds": rounds,
         "rows": rows,
         "out": [{"title": titles[key], "reason": reason} for key, reason in out.items()],
-        "reload": [] if quick else reloading(),
+        "reload": [] if quick else reloading(rounds),
     }
 
 
@@ -122,7 +124,7 @@ def middle(megabytes: list[float]) -> float | None:
     return round(statistics.median(megabytes), 1) if megabytes else None
 
 
-def reloading(rounds: int = 9) -> list[dict[str, Any]]:
+def reloading(rounds: int) -> list[dict[str, Any]]:
     """Seconds from an edit to its answer, by reloader."""
     figures = reload.measure(rounds, RELOADERS)
     return [{"title": name, "seconds": round(one.median, 3), "lost": one.lost} for name, one in figures.items()]

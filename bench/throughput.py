@@ -21,12 +21,11 @@ FOUNDING = "founding"
 
 @dataclass
 class Cell:
-    """A contestant on an endpoint: a figure a round; seconds for latencies, at half of the rate of that round."""
+    """A contestant on an endpoint: a figure a round; the latencies of all rounds, each at half of the rate of its own."""
 
     rates: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)  # the server's processor seconds a request
-    p50: list[float] = field(default_factory=list)
-    p99: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)  # seconds
 
 
 class Race:
@@ -72,7 +71,8 @@ class Race:
             if number and number % ROUNDS_OF_A_PROCESS == 0:
                 self._start()
             for endpoint in endpoints:
-                for running in list(self.up):
+                turn = number % max(1, len(self.up))  # another one begins each round
+                for running in self.up[turn:] + self.up[:turn]:
                     try:
                         self._turn(running, endpoint, seconds, latency)
                     except (Dead, Wrong) as error:
@@ -89,10 +89,13 @@ class Race:
             cell = self.cells.setdefault(running.contestant.key, {}).setdefault(endpoint.name, Cell())
             cell.rates.append(most.rate)
             cell.cpu.append((processes.seconds(running.process.pid) - before) / most.answers)
+            lost = most.lost
             if latency:
                 half = load.at_rate(running.port, exchanged, CONNECTIONS, seconds, most.rate / 2)
-                cell.p50.append(half.percentile(50))
-                cell.p99.append(half.percentile(99))
+                cell.latencies += half.latencies
+                lost += half.lost
+            if lost:
+                raise Wrong(f"{endpoint.name}: {lost} requests were closed without an answer")
         os.truncate(running.log, 0)  # the access logs
 
 
@@ -111,10 +114,11 @@ def summary(race: Race) -> dict[str, Any]:
                     "least": round(min(cell.rates)),
                     "most": round(max(cell.rates)),
                     "ratio": ratio(cell.rates, base.rates) if base else None,
+                    "spread": spread(cell.rates, base.rates) if base else None,
                     "cpu_us": round(statistics.median(cell.cpu) * 1e6, 1),
                     "cpu_ratio": ratio(base.cpu, cell.cpu) if base and all(cell.cpu) else None,
-                    "p50_ms": middle(cell.p50),
-                    "p99_ms": middle(cell.p99),
+                    "p50_ms": percentile(cell.latencies, 50),
+                    "p99_ms": percentile(cell.latencies, 99),
                 }
             )
     titles = {contestant.key: contestant.title for contestant in race.entrants}
@@ -126,9 +130,16 @@ def ratio(rates: Sequence[float], base: Sequence[float]) -> float:
     return round(statistics.median(one / other for one, other in zip(rates, base, strict=True)), 3)
 
 
-def middle(seconds: Sequence[float]) -> float | None:
-    """The median in milliseconds."""
-    return round(statistics.median(seconds) * 1000, 3) if seconds else None
+def spread(rates: Sequence[float], base: Sequence[float]) -> float:
+    """Half of the range that the middle half of the rounds' ratios lies in."""
+    ratios = sorted(one / other for one, other in zip(rates, base, strict=True))
+    quarter = len(ratios) // 4
+    return round((ratios[-1 - quarter] - ratios[quarter]) / 2, 3)
+
+
+def percentile(seconds: Sequence[float], percent: float) -> float | None:
+    """Milliseconds within which so many percent of the requests of all rounds were answered."""
+    return round(load.Load(0, 0, list(seconds)).percentile(percent) * 1000, 3) if seconds else None
 
 
 def measure(quick: bool, chosen: Callable[[Path], list[Contestant]] = contestants) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The command beside other generators: seconds to the files, seconds to the first answer, files, packages.
 
 Each runs as a user would run it, without a terminal, in an empty folder, with a cache that an earlier run has filled.
-Those that cannot run are named, as those that fetch their template from a site that is not reached; why, is in the results.
+Those that cannot run are named with the reason, such as those that fetch their template from a site that is not reached.
 """
 
 import os
@@ -23,6 +23,7 @@ from tests.service import BIN, clean_environment, free_port
 from .contest import BENCH
 
 PATIENCE = 240.0  # seconds for one command
+PYTHON = os.environ.get("PEER_PYTHON", sys.executable)
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Generator:
 
 OURS = Generator(
     "asgi-quickstart",
-    "asgi-quickstart new shop --yes --no-install",
-    "make -C shop lock setup",
+    "asgi-quickstart new shop --yes",
+    "",
     "make -C shop dev",
 )
 GENERATORS = [
@@ -108,7 +109,7 @@ class Trial:
             "PORT": str(self.port),
             "SHOP_PORT": str(self.port),
             "UV_CACHE_DIR": str(cache),
-            "UV_PYTHON": os.environ.get("PEER_PYTHON", sys.executable),
+            "UV_PYTHON": PYTHON,
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_LINK_MODE": "hardlink",
         }
@@ -126,7 +127,7 @@ class Trial:
                 timeout=PATIENCE,
             )
         except FileNotFoundError:
-            raise DidNotRun(f"{command.split()[0]} does not install on Python {sys.version.split()[0]}") from None
+            raise DidNotRun(f"`{command.split()[0]}` is not installed: `make bench` says why") from None
         except subprocess.TimeoutExpired:
             raise DidNotRun(f"`{command.split()[0]}` did not end within {PATIENCE:.0f} s") from None
         if result.returncode or not (self.folder / "shop").exists():
@@ -211,6 +212,7 @@ def measure(quick: bool, generators: list[Generator] = GENERATORS) -> dict[str, 
                     figures = trial.measure()
                 except DidNotRun as error:
                     out[one.title] = f"did not run: {error}"
+                    trials[one.title].clear()
                     continue
                 print(one.title, figures, flush=True)
                 if number:
@@ -226,7 +228,13 @@ def measure(quick: bool, generators: list[Generator] = GENERATORS) -> dict[str, 
         for title, figures in trials.items()
         if figures
     ]
-    return {"rounds": rounds, "rows": rows, "out": [{"title": key, "reason": reason} for key, reason in out.items()]}
+    python = subprocess.run([PYTHON, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    return {
+        "rounds": rounds,
+        "python": python,
+        "rows": rows,
+        "out": [{"title": key, "reason": reason} for key, reason in out.items()],
+    }
 
 
 def middle(trials: list[dict[str, Any]], name: str) -> float | None:

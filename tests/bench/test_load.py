@@ -78,6 +78,29 @@ def test_a_single_wrong_answer_is_found(wrong: bytes) -> None:
         saturate(port, HELLO, 2, 5)
 
 
+def test_requests_that_are_closed_without_an_answer_are_counted() -> None:
+    with server(lambda number: [b""] if number in (20, 30) else [ANSWER]) as port:
+        assert saturate(port, HELLO, 2, 0.3).lost == 2
+
+
+def test_the_next_measurement_begins_when_all_is_answered() -> None:
+    at_once = threading.Semaphore()  # as a server of one process
+    waiting = 0
+
+    def answer(number: int) -> list[bytes]:
+        nonlocal waiting
+        waiting += 1
+        with at_once:
+            time.sleep(0.02)
+        waiting -= 1
+        return [ANSWER]
+
+    with server(answer) as port:
+        result = saturate(port, HELLO, 10, 0.3)
+        assert waiting == 0
+    assert result.answers > result.rate * 0.36
+
+
 def test_a_server_that_refuses_or_breaks_off_is_dead() -> None:
     with server(lambda number: [ANSWER[:30], b""]) as port, pytest.raises(Dead, match="broke off"):
         saturate(port, HELLO, 1, 5)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import contest, parts, start
+from bench import contest, growth, parts, start
 from bench.contest import APPS, FOUNDING, OTHERS, Contestant, contestants, quickstart, started
 from bench.endpoints import ENDPOINTS, faults
+from bench.load import Wrong
 from bench.throughput import Race, summary
 
 pytestmark = pytest.mark.slow
@@ -43,7 +44,7 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Contest
 
 
 def test_every_contestant_answers_right(everybody: list[Contestant], tmp_path: Path) -> None:
-    assert len(everybody) == 13
+    assert len(everybody) == 15
     for contestant in everybody:
         with started(contestant, tmp_path) as running:
             assert list(faults(running.port)) == [], contestant.title
@@ -99,6 +100,49 @@ def test_a_wrong_answer_under_load_disqualifies(tmp_path: Path) -> None:
     one = race(tmp_path, [sloppy, BARE], ("json",))
     assert "later" in one.out["sloppy"] and one.out["sloppy"].startswith("disqualified")
     assert list(one.cells) == ["bare"]
+
+
+@pytest.mark.parametrize(
+    ("does", "verdict"),
+    [
+        ("return await answer(send, b'null')", "disqualified: json: answered 200 b'null'"),
+        ("__import__('os')._exit(1)", "dead: no answer"),
+    ],
+)
+def test_who_is_wrong_or_gone_when_its_turn_begins_is_out_and_the_others_go_on(
+    tmp_path: Path, does: str, verdict: str
+) -> None:
+    small = "async def small(scope, receive, send):"
+    later = changed(
+        tmp_path, "later", small, f"SEEN = []\n\n\n{small}\n    SEEN.append(1)\n    if len(SEEN) > 1:\n        {does}"
+    )
+    one = race(tmp_path, [later, BARE], ("json",))
+    assert one.out["later"].startswith(verdict), one.out
+    assert list(one.cells) == ["bare"]
+
+
+def test_who_drops_requests_is_out(tmp_path: Path) -> None:
+    small = "async def small(scope, receive, send):"
+    dies = "import os\n        os._exit(1)"
+    drops = changed(
+        tmp_path, "drops", small, f"SEEN = []\n\n\n{small}\n    SEEN.append(1)\n    if len(SEEN) > 50:\n        {dies}"
+    )
+    one = race(tmp_path, [drops, BARE], ("json",))
+    assert "drops" in one.out and list(one.cells) == ["bare"], one.out
+
+
+def test_a_server_that_is_asked_for_something_else_has_no_rate(tmp_path: Path) -> None:
+    point = growth.Point("bare", 1, BARE, replace(growth.JSON, target="/plain"))
+    with pytest.raises(Wrong, match="Hello, world"):
+        growth.rate(point, tmp_path, 0.1)
+    assert growth.rate(replace(point, endpoint=growth.JSON), tmp_path, 0.1) > 0
+
+
+def test_an_application_that_cannot_be_imported_is_reported(tmp_path: Path) -> None:
+    unborn = changed(tmp_path, "unborn", "import json\n", "import json\nraise RuntimeError('no database')\n")
+    results = start.measure(quick=True, chosen=lambda folder: [replace(unborn, key="ours"), FOUNDING])
+    assert [row["contestant"] for row in results["rows"]] == ["founding"]
+    assert "no database" in results["out"][0]["reason"]
 
 
 def test_a_dead_server_is_reported_and_the_others_go_on(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_results_round_trip_and_leave_other_sections_alone(tmp_path: Path) -> No
     second = results.save({"tool": {"rounds": 2, "rows": []}}, file)
     assert results.load(file) == second
     assert second["sections"]["start"] == first["sections"]["start"]
-    assert set(second["sections"]["tool"]) == {"date", "machine", "versions", "figures"}
+    assert set(second["sections"]["tool"]) == {"date", "commit", "machine", "versions", "figures"}
     assert {"fastapi", "gunicorn", "asgi-quickstart"} <= set(second["sections"]["tool"]["versions"])
 
 
@@ -75,6 +75,16 @@ def test_a_generator_that_works_is_measured_and_one_that_fails_is_named() -> Non
     assert "no-such-program" in reasons["missing"]
     assert "said nothing" in reasons["does nothing"]
     assert "does not start: no port" in reasons["dies"]
+    assert figures["python"].startswith("3.")
+
+
+def test_a_generator_that_fails_once_has_no_row(tmp_path: Path) -> None:
+    often = Generator(
+        "flaky", f"sh -c 'mkdir shop && echo >> {tmp_path}/runs && [ $(wc -l < {tmp_path}/runs) -lt 2 ]'", "", ""
+    )
+    figures = tool.measure(True, [often])
+    assert figures["rows"] == [] and figures["out"][0]["title"] == "flaky"
+    assert "flaky: did not run" in report.tool(figures)
 
 
 @pytest.mark.slow
