@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,24 @@ def test_says_what_changed_and_records_version_and_source(history: History, writ
     recorded = yaml.safe_load((folder / ANSWERS).read_text())
     assert recorded["_src_path"] == "asgi-quickstart" and recorded["_commit"].startswith("3.0.0+")
     assert recorded["telemetry"] == "off" and recorded["greeting"] == "none"
+
+
+@pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="this Python is such a one")
+def test_a_python_without_filters_for_archives_updates_too(history: History, written: Write, tmp_path: Path) -> None:
+    """As Debian 12's."""
+    folder = written()
+    (tmp_path / ".git/sitecustomize.py").write_text(OLD_TARFILE)
+    path = f"{history['3.0.0'].folder}:{tmp_path / '.git'}"
+    updated = history["3.0.0"]("update", OFF, "--no-install", cwd=folder, PYTHONPATH=path)
+    assert updated.returncode == 0, updated.stderr
+
+
+OLD_TARFILE = """
+import tarfile
+del tarfile.data_filter, tarfile.TarFile.extraction_filter
+extract = tarfile.TarFile.extractall
+tarfile.TarFile.extractall = lambda self, path: extract(self, path)
+"""
 
 
 def test_the_way_back_that_it_prints_leads_back(history: History, written: Write, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def main() -> NoReturn:
         stop("stopped", 130)
     except interrupt.Stopped as error:
         stop("stopped", error.code)
+    except SystemExit:  # click's, without a word
+        stop("standard output cannot be written: nobody reads it any more", 1)
     except OSError as error:
         stop(cause(error), 1)
     sys.exit(0)
@@ -69,6 +71,14 @@ def stop(message: str, status: int | str | None) -> NoReturn:
     with suppress(OSError):  # the terminal may be gone
         click.echo(f"asgi-quickstart: {message}", err=True)
     sys.exit(status)
+
+
+def say(text: str) -> None:
+    """Print, while somebody reads: a pipe that is closed, as by `head`, must not stop what has begun."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class Nearest(click.Choice[str]):
@@ -172,17 +182,15 @@ def new(path: Path, yes: bool, force: bool, dry_run: bool, no_install: bool, run
             click.echo("\n".join(str(path / file) for file in [*files, *map(Path, locks)]))
             return
         rendering.write(folder, path)
-    click.echo(f"{len(files)} files written to {path}")
+    say(f"{len(files)} files written to {path}")
     if not no_install:
         install(manager, path)
     first = [*manager.to_obtain(), "make lock setup"] if no_install else ["make test"]
     steps = [f"cd {shlex.quote(str(path))}", *first, "make dev"]
     again = shlex.join(["asgi-quickstart", "new", str(path), *answers.flags()])
-    click.echo("\nNext:\n" + "".join(f"  {step}\n" for step in steps) + f"\nThe same again:\n  {again}")
+    say("\nNext:\n" + "".join(f"  {step}\n" for step in steps) + f"\nThe same again:\n  {again}")
     if not no_install and manager.to_obtain():
-        click.echo(
-            f"\n`make setup` and `make lock` need {manager.program}, which is not on your PATH:\n  {manager.obtain}"
-        )
+        say(f"\n`make setup` and `make lock` need {manager.program}, which is not on your PATH:\n  {manager.obtain}")
     if run:
         serve(path, answers)
 
@@ -218,7 +226,7 @@ def shown(title: str, work: Callable[[Callable[[str], None]], T]) -> T:
 
     console = Console()
     with console.status(title) as status:
-        click.echo(title)
+        say(title)
         return work(lambda line: status.update(escape(line[: console.width - 4])))
 
 
@@ -267,8 +275,8 @@ def update(path: Path, dry_run: bool, no_install: bool, **flags: Value | None) -
                     raise Error(f"{str(error).rstrip()}\n{conflicts}") from error
                 raise
             for name, (was, now) in moved.items():
-                click.echo(f"  moved     {name} {was} -> {now}")
+                say(f"  moved     {name} {was} -> {now}")
         steps = updating.next_steps(plan, installed=locks)
-        click.echo("\nNext:\n" + "".join(f"  {step}\n" for step in steps))
+        say("\nNext:\n" + "".join(f"  {step}\n" for step in steps))
         if conflicts:
             raise Error(conflicts)

@@ -75,7 +75,9 @@ def template(commit: str, source: str) -> Iterator[Path]:
         git.run("init", "--quiet", "--bare", "objects", folder=folder)
         git.run("unpack-objects", "-q", folder=folder / "objects", given=(HISTORY / "objects.pack").read_bytes())
         packed = git.run("archive", "--format=tar", found, folder=folder / "objects")
-        tarfile.open(fileobj=io.BytesIO(packed)).extractall(folder / "template", filter="data")
+        archive = tarfile.open(fileobj=io.BytesIO(packed))
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12's Python has none
+        archive.extractall(folder / "template")
         yield folder / "template"
 
 

@@ -113,5 +113,6 @@ FOREIGN = {
 def environment() -> dict[str, str]:
     """This process's environment without foreign variables, and with the programs beside Python on the PATH."""
     own = {key: value for key, value in os.environ.items() if key not in FOREIGN}
+    own["PIP_USER"] = "0"  # "user" in pip's configuration fails in an environment
     own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own.get("PATH") or os.defpath])
     return own

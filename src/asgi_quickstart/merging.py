@@ -96,13 +96,13 @@ def check(ours: Path, template: set[str], index: Mapping[str, bytes]) -> None:
     """Refuse what could not be undone: files of the template that git does not track, or obstacles in their place."""
     for name in sorted(template - index.keys()):
         place = ours / name
-        if place.is_file() or place.is_symlink():
-            raise Error(f"{name} is ignored by git, so an update of it could not be undone: `git add --force {name}`")
-        for way in (place, *place.parents):
-            if way == ours:
-                break
+        for way in (*list(place.parents)[: len(Path(name).parts) - 1], place):
             if index.get(str(way.relative_to(ours)), b"").startswith(b"160000") or os.path.lexists(way / ".git"):
                 raise Error(f"{way.relative_to(ours)} is in the way: another repository is there")
+            if way == place and (way.is_file() or way.is_symlink()):
+                raise Error(
+                    f"{name} is ignored by git, so an update of it could not be undone: `git add --force {name}`"
+                )
             if way.is_symlink() or way.exists() and (way == place or not way.is_dir()):
                 raise Error(
                     f"{way.relative_to(ours)} is in the way: the template has a {'file' if way == place else 'folder'} "
