@@ -247,7 +247,8 @@ def test_a_manager_that_fails_leaves_the_environment_as_it_was(
     program.chmod(0o755)
     result = history["1.0.0"]("update", "--manager=pdm", cwd=folder, PATH=f"{program.parent}:/usr/bin:/bin")
     assert result.returncode == 1 and "pdm failed" in result.stderr and "no luck" in result.stderr
-    assert "To go back:\n  git -C . restore --staged --worktree . && rm -rf ./.venv && make -C . setup" in result.stdout
+    steps = "restore --staged --worktree . && rm -f ./.pdm-python && rm -rf ./.venv && make -C . setup"
+    assert f"To go back:\n  git -C . {steps}" in result.stdout
     go_back(result.stderr, folder)
     assert before | {".venv/pyvenv.cfg": b"mine"} == contents(folder)
     assert "" == git(folder, "status", "--porcelain", ".")
