@@ -161,7 +161,7 @@ def test_every_edit_is_still_there_and_the_service_works(
     version: str,
 ) -> None:
     @settings(
-        max_examples=12,
+        max_examples=8,
         deadline=None,
         database=None,
         print_blob=True,
