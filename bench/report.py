@@ -102,7 +102,6 @@ def growth(figures: Mapping[str, Any]) -> str:
 def tool(figures: Mapping[str, Any]) -> str:
     """Generators."""
     heads = ["", "to the files", "to the first response", "files", "packages"]
-    failed = {one["title"] for one in figures["out"]}
     rows = [
         [
             row["title"],
@@ -112,7 +111,6 @@ def tool(figures: Mapping[str, Any]) -> str:
             str(row["packages"]),
         ]
         for row in figures["rows"]
-        if row["title"] not in failed
     ]
     python = f"\nAll with Python {figures['python']}.\n" if "python" in figures else ""
     return grid(heads, rows) + python + failures(figures)
