@@ -18,10 +18,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import garbage
-from .inprocess import BATCH, batch, stacks
+from .inprocess import BATCH, REQUESTS, batch, stacks
 from .stack import service
 
-GET = ("GET", "/", b"")
+GET = REQUESTS["GET /"]
 OFF = TelemetryConfig(tracing=False, metrics=False, logs=False)
 
 

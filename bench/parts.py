@@ -15,6 +15,7 @@ from .throughput import CONNECTIONS, Race, summary
 SECONDS = 0.3  # of a round: many short ones, so that all see the same machine
 NO_MIDDLEWARE = ("main.py", "app = Service(", "app = FastAPI(")
 NO_CONNECTIONS = ("serving/connection.py", '    "http": Connection,\n', "")
+NO_BODIES = ("serving/middleware.py", '"complete" in scope.get("extensions", ())', "True")  # which connections tell
 NO_CORK = [
     ("serving/connection.py", "cast(asyncio.Transport, Corked(transport))", "transport"),
     ("serving/connection.py", "cast(Corked, self.transport).transport", "self.transport"),
@@ -40,7 +41,7 @@ CHANGES: dict[str, tuple[list[tuple[str, str, str]], dict[str, str]]] = {
     "without keeping what was loaded from the garbage collector": ([("serving/ready.py", "gc.freeze()", "pass")], {}),
     "without sending responses together": (NO_CORK, {}),
     "without any middleware": ([NO_MIDDLEWARE], {}),
-    "without connection deadlines, and without sending together": ([NO_CONNECTIONS], {}),
+    "without connection deadlines, and without sending together": ([NO_CONNECTIONS, NO_BODIES], {}),
     "without any of it": ([NO_MIDDLEWARE, NO_CONNECTIONS], {}),
     "with the endpoints in a router": ([ROUTER], {}),
 }

@@ -85,6 +85,8 @@ class Connection(Requests):
         self.unfinished = False
         self.held = 0
         self.before = self.latest
+        if self.cycle and len(self.cycle.body) <= settings.max_body_bytes:
+            self.scope["extensions"] = {"complete": {}}  # for Serving
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -16,6 +16,7 @@ WORDY = ("watchfiles", "_granian.asgi.io", "uvicorn.websocket")
 
 def config(*, development: bool, level: str) -> dict[str, Any]:
     """For `logging.config.dictConfig`, the same for every server."""
+    readable = "%(asctime)s %(levelname)-7s %(message)s [%(correlation_id)s]"
     handler = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "filters": ["request_id"]}
     own = {"handlers": ["stdout"], "level": level, "propagate": False}
     return {
@@ -23,10 +24,7 @@ def config(*, development: bool, level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "filters": {"request_id": {"()": "asgi_correlation_id.CorrelationIdFilter", "default_value": "-"}},
         "formatters": {
-            "readable": {
-                "format": "%(asctime)s %(levelname)-7s %(message)s [%(correlation_id)s]",
-                "datefmt": "%H:%M:%S",
-            },
+            "readable": {"format": readable, "datefmt": "%H:%M:%S"},
             "json": {
                 "()": "pythonjsonlogger.json.JsonFormatter",
                 "fmt": "%(levelname)s %(name)s %(message)s %(correlation_id)s",

@@ -31,8 +31,7 @@ class Metrics:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
-        start = perf_counter()
-        counted = False
+        start, counted = perf_counter(), False
 
         def count(status: int) -> None:
             nonlocal counted

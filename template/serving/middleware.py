@@ -11,6 +11,7 @@ from typing import Any
 from asgi_correlation_id import correlation_id
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access_log import Request, log_json, log_readable
@@ -25,7 +26,6 @@ from .whole_body import WholeBody
 
 REQUEST_ID = re.compile(rb"[0-9A-Za-z-]{16,64}")  # accepted from a proxy or caller; others could forge log entries
 STARTS = frozenset(("http.response.start", "websocket.http.response.start"))
-VARY = (b"vary", b"Origin")  # or a cache would serve pages a response without CORS headers
 STATUS = {"websocket.accept": 101, "websocket.close": 403}  # 403: closed before it was accepted
 
 
@@ -48,7 +48,7 @@ class Serving:
         self.hosts = Hosts(settings.allowed_hosts)
         self.limit = settings.max_concurrency
         self.added = security_headers(settings.hsts_seconds)
-        self.added_without_origin = [*self.added, VARY] if self.cors else self.added
+        self.added_without_origin = [*self.added, (b"vary", b"Origin")] if self.cors else self.added  # for caches
         self.names = frozenset(name for name, _ in self.added)
         self.recycling = Recycling(settings.max_requests)
         self.log = log_readable if settings.development else log_json
@@ -101,10 +101,17 @@ class Serving:
                 await OVERLOAD(scope, receive, reply)
             elif scope["type"] == "websocket":
                 await websocket(app, draining, task, scope, receive, reply)
+            # :: if server in ("gunicorn", "uvicorn")
+            elif "complete" in scope.get("extensions", ()):  # from connection.py: there is no body to wait for
+                await app(scope, receive, reply)
+            # :: else
             elif b"content-length" not in asked and b"transfer-encoding" not in asked and scope["http_version"] != "2":
                 await app(scope, receive, reply)
+            # :: endif
             else:
                 await self.whole_body(app, scope, receive, reply)
+        except ClientDisconnect:  # by an application that had not read all of the request
+            status = 400 if status in (0, 500) else status
         except asyncio.CancelledError:
             answered = status and not draining.open[task]  # in part, and with a length: it can only be cut
             if task not in draining.cancelled or answered or scope["type"] == "websocket":

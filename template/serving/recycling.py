@@ -10,8 +10,7 @@ MASTER = "SERVICE_MASTER"  # environment variable with the master's process id, 
 class Recycling:
     """Asks the master for a new worker whenever about `limit` requests have ended in this one; 0: never.
 
-    Only a master can start the new worker before the old one drains: gunicorn replaces its oldest, the others restart all
-    in turn.
+    Only a master can start the new one before the old one drains: gunicorn replaces its oldest, the others restart all.
     """
 
     def __init__(self, limit: int) -> None:

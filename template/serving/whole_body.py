@@ -14,7 +14,7 @@ BROKEN = refusal(400, "the body broke off")
 
 
 class WholeBody:
-    """Calls the application with a request that has a body.
+    """Calls the application with a request whose body may still be on its way.
 
     Responds with 413 if the body has more than `limit` bytes, 408 if it stalls for `seconds`, 400 if it breaks off. What the
     application raises then is not logged, and what it sends is discarded.

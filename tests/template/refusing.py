@@ -8,6 +8,8 @@ SLOW = (
     "import asyncio\nfrom fastapi import Request, WebSocket\nfrom fastapi.responses import StreamingResponse\n"
     "@app.get('/slow')\nasync def slow() -> str:\n    await asyncio.sleep(2)\n    return 'done'\n"
     "@app.post('/length')\nasync def length(request: Request) -> int:\n    return len(await request.body())\n"
+    "@app.post('/waits')\nasync def waits(request: Request) -> bool:\n    print('waits began', flush=True)\n"
+    "    await request.body()\n    return 'WholeBody' in request.receive.__qualname__\n"
     "@app.post('/later')\nasync def later(request: Request) -> None:\n"
     "    await request.body()\n    await asyncio.sleep(0.001)\n"
     "@app.post('/back')\nasync def back(request: Request) -> StreamingResponse:\n    return StreamingResponse(request.stream())\n"

@@ -42,6 +42,14 @@ TASKS = """
 @app.get("/tasks")
 async def tasks() -> int:
     return len(asyncio.all_tasks())
+
+
+@app.post("/reads_late")
+async def reads_late(request: Request) -> None:
+    print("reads late", flush=True)
+    await asyncio.sleep(0.5)
+    await request.body()
+    print("has read", flush=True)
 """
 
 
@@ -50,7 +58,8 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A service that serves few at once, on each server."""
     service = write_service(tmp_path_factory.mktemp("abandoned") / "service", **request.param)
     probes.add_to(service)
-    service.edit("main.py", "app.include_router(loans)", "app.include_router(loans)\n" + TASKS)
+    endpoints = "app.include_router(loans)\nfrom fastapi import Request\n" + TASKS
+    service.edit("main.py", "app.include_router(loans)", endpoints)
     with service.started("run", **SETTINGS):
         yield service
 
@@ -76,6 +85,19 @@ def test_what_a_client_leaves_unfinished_does_not_stay_in_the_service(running: S
         for _ in range(2 * LIMIT):
             with opened(running, LEFT[name]) as connection:
                 assert connection.recv(100).startswith(b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize("body", [b"{}", b"{"], ids=["all of it", "half"])
+@promise("Limits", fixture="running")
+def test_a_client_that_has_left_before_its_body_is_read_is_no_crash(running: Service, body: bytes) -> None:
+    before = len(running.log)
+    with nothing_left_of(running):
+        with opened(running, b"POST /reads_late HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n" + body):
+            eventually(lambda: "reads late" in running.log[before:])
+        eventually(lambda: '"POST /reads_late ' in running.log[before:], 5, lambda: running.log)
+    log = running.log[before:]
+    assert '"POST /reads_late 400"' in log or (body == b"{}" and "has read" in log), log
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize("polite", [True, False], ids=["politely", "without a word"])
