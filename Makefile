@@ -10,7 +10,7 @@ MANAGERS := pipenv poetry pdm
 PEERS := fastapi-new fastapi-template fastapi-fastkit cookiecutter
 SOURCES := $(shell find src template -type f -not -path '*/__pycache__/*' -not -path '*_cache/*') copier.yml hatch_build.py pyproject.toml README.md
 ALONE = TOOLS=$(TOOLS) LATEST=$(LATEST) $(BIN)/python -m pytest
-PYTEST = $(ALONE) -n 2 --dist worksteal
+PYTEST = $(ALONE) -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-quick promises test-latest check format lock docs compare bench-command bench-install bench-realtime bench-reload bench-image bench-stack bench bench-quick

@@ -1,5 +1,6 @@
 """What the tests share: the installed command, and services written by it."""
 
+import os
 import subprocess
 from collections.abc import Callable, Generator
 from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
@@ -78,18 +79,23 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @pytest.hookimpl(trylast=True)  # when those that are not wanted are gone
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     promises.label(items)
-    items[:] = alone_first(items)
+    items[:] = alone_first(items, workers=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
-def alone_first(items: list[pytest.Item]) -> list[pytest.Item]:
-    """The tests that must be alone come first on both workers, each of which begins with a half of the list.
+def alone_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The tests that must be alone come first on every worker, each of which begins with an equal part of the list.
 
-    In the midst of others each would wait for a long test of the other worker, which waits for it in turn.
+    In the midst of others each would wait for a long test of another worker, which waits for it in turn.
     """
     alone = [item for item in items if item.get_closest_marker("alone")]
     others = [item for item in items if not item.get_closest_marker("alone")]
-    half = max(0, len(items) // 2 - len(alone[::2]))
-    return [*alone[::2], *others[:half], *alone[1::2], *others[half:]]
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        share = (len(items) - len(ordered)) // (workers - worker)
+        first = alone[worker::workers]
+        others, now = others[max(0, share - len(first)) :], others[: max(0, share - len(first))]
+        ordered += [*first, *now]
+    return ordered
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
