@@ -28,6 +28,7 @@ class Connection(Requests):
     held = 0  # bytes the parser holds: incomplete headers or trailers, for which uvicorn has no limit
     latest = 0  # bytes of the last read
     before = 0  # bytes of the read in which the last request ended; its tail may be the start of headers
+    fresh = False  # the last request's head came in this read, so its task has not begun
     deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -39,6 +40,7 @@ class Connection(Requests):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self.fresh = False
         self.latest = len(data)
         self.held += self.latest
         while data:
@@ -73,6 +75,7 @@ class Connection(Requests):
         self.held = 0
         self._stop_waiting()
         super().on_headers_complete()
+        self.fresh = bool(self.cycle) and self.cycle.scope is self.scope
         self.scope["headers"] = self.headers.copy()  # uvicorn appends trailers to the other
 
     def on_body(self, body: bytes) -> None:
@@ -85,9 +88,9 @@ class Connection(Requests):
         self.unfinished = False
         self.held = 0
         self.before = self.latest
-        if self.cycle and len(self.cycle.body) <= settings.max_body_bytes:
-            self.scope["extensions"] = {"complete": {}}  # for Serving
         super().on_message_complete()
+        if self.fresh and len(self.cycle.body) <= settings.max_body_bytes:
+            self.scope["extensions"] = {"complete": {}}  # for Serving
 
     def send_400_response(self, msg: str) -> None:
         rest = self.cycle and self.cycle.scope is self.scope  # the application already has this request

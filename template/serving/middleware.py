@@ -11,7 +11,6 @@ from typing import Any
 from asgi_correlation_id import correlation_id
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access_log import Request, log_json, log_readable
@@ -110,8 +109,6 @@ class Serving:
             # :: endif
             else:
                 await self.whole_body(app, scope, receive, reply)
-        except ClientDisconnect:  # by an application that had not read all of the request
-            status = 400 if status in (0, 500) else status
         except asyncio.CancelledError:
             answered = status and not draining.open[task]  # in part, and with a length: it can only be cut
             if task not in draining.cancelled or answered or scope["type"] == "websocket":

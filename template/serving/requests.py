@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sized
 
 from httptools import HttpRequestParser
-from uvicorn._types import ASGI3Application, ASGISendEvent
+from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -25,7 +25,19 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-class Unchunked(RequestResponseCycle):
+class Arrived(RequestResponseCycle):
+    """A request whose body, once it has arrived, the application gets even if the client has left in the meantime."""
+
+    async def receive(self) -> ASGIReceiveEvent:
+        if self.more_body or not self.body:
+            return await super().receive()
+        self.flow.resume_reading()
+        self.message_event.clear()
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+class Unchunked(Arrived):
     """A response in HTTP/1.0, which has no chunked encoding: without a length, the connection ends the body."""
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -35,7 +47,7 @@ class Unchunked(RequestResponseCycle):
         await super().send(message)
 
 
-class Expecting(RequestResponseCycle):
+class Expecting(Arrived):
     """A response instead of 100 Continue closes the connection: the client need not send the body any more."""
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -78,6 +90,8 @@ class Requests(HttpToolsProtocol):
             cycle.waiting_for_100_continue = False  # not in HTTP/1.0
         elif cycle.waiting_for_100_continue:
             cycle.__class__ = Expecting
+        else:
+            cycle.__class__ = Arrived
         super()._start_asgi_task(cycle, app)
 
     def _should_upgrade(self) -> bool:
